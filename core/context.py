@@ -1,0 +1,73 @@
+"""Who acts, for whom and why: carried by context variables through a request, a task, a handler."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The circumstances that every event fired within them inherits."""
+
+    actor_id: str | None = None
+    tenant_id: str | None = None
+    correlation_id: str | None = None
+    causation_id: UUID | None = None
+
+
+_current: ContextVar[Context] = ContextVar("signalbox_context", default=Context())
+_UNCHANGED: Any = object()
+
+
+def current_context() -> Context:
+    """Return the context of the running request, task or handler."""
+    return _current.get()
+
+
+@contextmanager
+def event_context(
+    *, actor: Any = _UNCHANGED, tenant: Any = _UNCHANGED, correlation_id: Any = _UNCHANGED
+) -> Iterator[Context]:
+    """Set who acts, for which tenant and under which correlation id, within a block.
+
+    `actor` and `tenant` are ids or model instances (their primary key is taken); None clears.
+    What is not given stays as it was; on leaving the block the former context is back.
+    """
+    changes = {
+        name: _as_id(name, value)
+        for name, value in (
+            ("actor_id", actor),
+            ("tenant_id", tenant),
+            ("correlation_id", correlation_id),
+        )
+        if value is not _UNCHANGED
+    }
+    with using_context(replace(_current.get(), **changes)) as context:
+        yield context
+
+
+@contextmanager
+def using_context(context: Context) -> Iterator[Context]:
+    """Make `context` the current one within a block."""
+    token = _current.set(context)
+    try:
+        yield context
+    finally:
+        _current.reset(token)
+
+
+def _as_id(name: str, value: Any) -> str | None:
+    if value is None:
+        return None
+    text = str(value.pk if hasattr(value, "pk") else value)
+    if hasattr(value, "pk") and value.pk is None:
+        # An anonymous user, or an instance that was never saved.
+        return None
+    if not text or len(text) > 128 or "\x00" in text:
+        raise ValueError(f"{name} must be 1 to 128 characters without NUL, got {text[:40]!r}")
+    return text
