@@ -1,0 +1,1 @@
+"""How this system is wired: settings, Celery, URLs, schedule and processes."""
