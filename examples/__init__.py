@@ -1,0 +1,1 @@
+"""Example applications, written as a team that uses Signalbox would write them."""

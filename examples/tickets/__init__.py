@@ -1,0 +1,1 @@
+"""Organisers publish happenings, people buy tickets, the platform takes its fee."""
