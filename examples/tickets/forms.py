@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, TypeVar
 
+import orjson
 from django import forms
 from django.http import HttpRequest
 
@@ -25,7 +25,7 @@ def parse(form_class: type[F], request: HttpRequest) -> dict[str, Any]:
     Raises ValidationError with the fields and what is wrong with them.
     """
     try:
-        body = json.loads(request.body or b"{}")
+        body = orjson.loads(request.body or b"{}")
     except ValueError as error:
         raise ValidationError("The body is not JSON") from error
     if not isinstance(body, dict):

@@ -95,13 +95,13 @@ def _sell(order: Order, happening: Happening, quantity: int) -> None:
     line = OrderLine.objects.create(
         order=order, happening=happening, quantity=quantity, earnings=earnings, fee=fee
     )
-    ticket_purchased.send(sender=OrderLine, **_news(order, line, happening))
+    ticket_purchased.send(sender=Order, **_news(order, line, happening))
 
 
 def _put_back(order: Order, line: OrderLine, happening: Happening) -> None:
     happening.sold -= line.quantity
     happening.save(update_fields=["sold"])
-    ticket_refunded.send(sender=OrderLine, **_news(order, line, happening))
+    ticket_refunded.send(sender=Order, **_news(order, line, happening))
 
 
 def _news(order: Order, line: OrderLine, happening: Happening) -> dict[str, Any]:
