@@ -4,13 +4,14 @@ import os
 from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-# SIGTERM then waits `worker_soft_shutdown_timeout` for running tasks and stops; without this it
-# waits for them without end. Read once, when billiard is imported.
-os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")
 
-from celery import Celery  # after REMAP_SIGTERM
-from celery.signals import beat_init, worker_init  # after REMAP_SIGTERM
-from django.core.exceptions import ImproperlyConfigured  # after REMAP_SIGTERM
+from celery import Celery
+from celery.signals import beat_init, worker_init
+from django.core.exceptions import ImproperlyConfigured
+
+from config import redis_transport
+
+redis_transport.install()
 
 app = Celery("signalbox")
 app.config_from_object("django.conf:settings", namespace="CELERY")

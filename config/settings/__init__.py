@@ -11,6 +11,7 @@ from .celery import *
 from .database import *
 from .effects import *
 from .events import *
+from .examples import *
 from .logging import *
 from .security import *
 from .web import *

@@ -22,11 +22,6 @@ def _broker_from_cache(url: str) -> str:
     return url or "redis://127.0.0.1:6379/0"
 
 
-def _transport(url: str) -> str:
-    """Return the broker's URL with the project's Redis transport in place of kombu's."""
-    return url
-
-
 def _transport_options(url: str) -> dict[str, Any]:
     """Return socket limits, so that a server that does not answer cannot hold anyone for ever."""
     if url.startswith(("amqp", "pyamqp")):
@@ -44,7 +39,7 @@ CELERY_BROKER_CONNECTION_TIMEOUT = 2
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 
-CELERY_TASK_QUEUES = [Queue(name) for name in QUEUES]
+CELERY_TASK_QUEUES = [Queue(name, routing_key=name) for name in QUEUES]
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_DEFAULT_DELIVERY_MODE = "transient"
 CELERY_TASK_PUBLISH_RETRY_POLICY = {
@@ -68,6 +63,8 @@ CELERY_WORKER_CONCURRENCY = env.integer("CELERY_WORKER_CONCURRENCY", 2, minimum=
 CELERY_WORKER_MAX_TASKS_PER_CHILD = env.integer(
     "CELERY_WORKER_MAX_TASKS_PER_CHILD", 1000, minimum=1
 )
+# How long running tasks may go on after SIGTERM. It needs REMAP_SIGTERM=SIGQUIT in the worker's
+# environment, as every way to start a worker here has it; without, SIGTERM waits without end.
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = env.seconds("CELERY_SOFT_SHUTDOWN_SECONDS", 20)
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 # Without it Celery closes the database connection around every task: 6.7 ms each.

@@ -120,7 +120,7 @@ class Environment:
             return default
 
 
-def local_secret(path: Path) -> str:
+def local_secret(path: Path, size: int = 50) -> str:
     """Return the secret kept in a private file, creating it on first use.
 
     Several processes may start at once: the file appears complete by a link, so all read one value.
@@ -129,7 +129,7 @@ def local_secret(path: Path) -> str:
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_name(f"{path.name}.{os.getpid()}")
         with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.write(secrets.token_urlsafe(50))
+            file.write(secrets.token_urlsafe(size))
         try:
             os.link(draft, path)
         except FileExistsError:
@@ -159,7 +159,10 @@ def _schemes(schemes: Sequence[str]) -> str:
     return " or ".join(f"{scheme}://" for scheme in schemes)
 
 
-environ.Env.read_env(os.environ.get("ENV_FILE", BASE_DIR / ".env"))
+ENV_FILE = Path(os.environ.get("ENV_FILE") or BASE_DIR / ".env")
+if ENV_FILE.is_file():
+    environ.Env.read_env(ENV_FILE)
 env = Environment(os.environ)
+env.text("ENV_FILE")
 problems = env.problems
 VAR_DIR = Path(env.text("VAR_DIR", str(BASE_DIR / "var"))).absolute()
