@@ -1,0 +1,126 @@
+"""What happens in the demo, act by act, while the crowd buys tickets."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from redis import Redis
+
+from config.demo import cast, figures
+from config.demo.fakes import Failure, FakeServer
+from config.demo.traffic import Crowd, Ledger
+from config.demo.view import View
+from config.stack import Stack, StackError
+
+TICK = 0.25
+BUYERS = 6
+# A kill leaves leases behind: the longest of them has to run out.
+DRAIN_SECONDS = 90.0
+NEW_FEE = "12.50"
+GUIDE_ROUTE = "tickets.city-guide"
+
+
+class Story:
+    """Plays the demo on a running stack; `ledger` is what the crowd was told."""
+
+    def __init__(self, stack: Stack, fakes: FakeServer, view: View, *, orders: int) -> None:
+        self.stack = stack
+        self.fakes = fakes
+        self.view = view
+        self.orders = orders
+        self.cast: cast.Cast
+        self.crowd: Crowd
+        self.died = 0
+        # Never set: a pause that Ctrl-C ends at once.
+        self._clock = threading.Event()
+
+    @property
+    def ledger(self) -> Ledger:
+        """What the API told the crowd."""
+        return self.crowd.ledger
+
+    def play(self) -> None:
+        """Let everything happen, until every delivery is settled."""
+        self.view.note("the curtain rises: accounts, an organiser, happenings on sale")
+        # Each order takes 3.2 tickets on average, spread over the happenings; nobody runs short.
+        self.cast = cast.gather(self.stack.web, buyers=BUYERS, capacity=self.orders * 2)
+        self._twilio_fails()
+        self._sell()
+        self._drain()
+        self._mend()
+        self._drain()
+        self._require_settled()
+
+    def _sell(self) -> None:
+        acts: list[tuple[float, Callable[[], None]]] = [
+            (0.15, self._publish_poison),
+            (0.40, self._kill_worker),
+            (0.60, self._change_fee),
+            (0.75, self._empty_broker),
+        ]
+        self.crowd = Crowd(
+            self.cast.buyers, self.cast.happenings, self.cast.small, target=self.orders
+        )
+        self.crowd.start()
+        try:
+            while not self.crowd.done:
+                self._tick()
+                while acts and self.crowd.sent >= acts[0][0] * self.orders:
+                    acts.pop(0)[1]()
+        finally:
+            self.crowd.stop()
+        refused = sum(self.ledger.refused.values())
+        self.view.note(
+            f"everybody has bought; {refused} baskets were rolled back after their first event, "
+            f"{self.ledger.repeated} orders were sent twice"
+        )
+
+    def _twilio_fails(self) -> None:
+        self.fakes.fail("twilio", Failure(times=10, status=503))
+        self.view.note("Twilio answers 503 to the first ten messages: they are tried again later")
+
+    def _publish_poison(self) -> None:
+        self.fakes.fail("webhook", Failure(times=-1, status=500, containing="Ghost Train"))
+        self.cast.publish(cast.UNLISTABLE, capacity=10)
+        self.view.note(f"a happening named {cast.UNLISTABLE!r}: the city guide cannot store it")
+
+    def _kill_worker(self) -> None:
+        self.stack.kill("worker")
+        self.view.note("kill -9 of the worker and its pool; the supervisor starts another")
+
+    def _change_fee(self) -> None:
+        self.cast.staff.must("PUT", "platform-fee", {"percentage": NEW_FEE})
+        self.view.note(f"the platform fee becomes {NEW_FEE} %")
+
+    def _empty_broker(self) -> None:
+        assert self.stack.valkey
+        with Redis.from_url(self.stack.valkey.url()) as server:
+            server.flushall()
+        self.view.note("FLUSHALL: broker and cache are empty")
+
+    def _mend(self) -> None:
+        self.died = figures.read().total.dead
+        self.view.note(f"{self.died} dead: the poison, kept with its error; its neighbours went on")
+        self.fakes.heal("webhook")
+        self.stack.manage("events", "retry", "--route", GUIDE_ROUTE)
+        self.view.note("the city guide is mended: manage.py events retry")
+
+    def _drain(self) -> None:
+        for _ in range(int(DRAIN_SECONDS / TICK)):
+            if not self._tick().total.pending:
+                return
+
+    def _tick(self) -> figures.Snapshot:
+        snapshot = figures.read()
+        self.view.show(snapshot, self.crowd.sent, self.orders)
+        self._clock.wait(TICK)
+        return snapshot
+
+    def _require_settled(self) -> None:
+        total = figures.read().total
+        if total.pending or total.dead:
+            raise StackError(
+                f"after {DRAIN_SECONDS:.0f} s {total.pending} deliveries are pending and "
+                f"{total.dead} are dead"
+            )
