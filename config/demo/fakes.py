@@ -47,6 +47,7 @@ class Failure:
 
     `drop` closes the connection unread; `lose_reply` accepts the items and then closes it, so that
     the caller cannot know; `status` answers with an error; a bare `delay` only answers late.
+    Only requests whose body contains the text `containing` are met.
     """
 
     times: int = 1
@@ -55,6 +56,7 @@ class Failure:
     drop: bool = False
     lose_reply: bool = False
     retry_after: str | None = None
+    containing: str = ""
 
 
 class FakeServer:
@@ -133,17 +135,15 @@ class FakeServer:
             if self._log:
                 self._log.writelines(json.dumps(vars(item)) + "\n" for item in items)
 
-    def next_failure(self, kind: Kind) -> Failure | None:
+    def next_failure(self, kind: Kind, body: bytes = b"") -> Failure | None:
         """Count a request and return the failure that it has to meet, if any."""
         with self._lock:
             self._requests[kind] += 1
-            waiting = self._failures.get(kind, [])
-            while waiting and waiting[0].times == 0:
-                waiting.pop(0)
-            if not waiting:
-                return None
-            waiting[0].times -= waiting[0].times > 0
-            return waiting[0]
+            for failure in self._failures.get(kind, []):
+                if failure.times != 0 and failure.containing.encode() in body:
+                    failure.times -= failure.times > 0
+                    return failure
+            return None
 
 
 @contextmanager
@@ -200,7 +200,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path.startswith("/_"):
             return self._control(body)
         kind = self._kind()
-        failure = self.server.fakes.next_failure(kind)
+        failure = self.server.fakes.next_failure(kind, body)
         if failure and failure.delay:
             time.sleep(failure.delay)
         if failure and failure.drop:
