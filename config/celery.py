@@ -10,6 +10,7 @@ from celery.signals import beat_init, worker_init
 from django.core.exceptions import ImproperlyConfigured
 
 from config import redis_transport
+from config.checks import require_valid_environment
 
 redis_transport.install()
 
@@ -22,8 +23,6 @@ app.autodiscover_tasks()
 @beat_init.connect
 def refuse_bad_environment(**kwargs: Any) -> None:
     """Stop the process when an environment variable cannot be used."""
-    from config.checks import require_valid_environment  # needs the settings, not yet loaded above
-
     try:
         require_valid_environment()
     except ImproperlyConfigured as error:
