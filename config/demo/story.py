@@ -12,6 +12,8 @@ from config.demo.fakes import Failure, FakeServer
 from config.demo.traffic import Crowd, Ledger
 from config.demo.view import View
 from config.stack import Stack, StackError
+from workers.notifications.admin import send_again
+from workers.notifications.models import Notification, Status
 
 TICK = 0.25
 BUYERS = 6
@@ -49,6 +51,7 @@ class Story:
         self._sell()
         self._drain()
         self._mend()
+        self._decide_unknown()
         self._drain()
         self._require_settled()
 
@@ -105,6 +108,18 @@ class Story:
         self.fakes.heal("webhook")
         self.stack.manage("events", "retry", "--route", GUIDE_ROUTE)
         self.view.note("the city guide is mended: manage.py events retry")
+
+    def _decide_unknown(self) -> None:
+        """Do what a person would: look at Twilio's log for each SMS that was cut off."""
+        arrived = {item.key for item in self.fakes.received("twilio")}
+        unknown = list(Notification.objects.filter(status=Status.UNKNOWN))
+        missing = [each.pk for each in unknown if f"{each.address}|{each.body}" not in arrived]
+        if unknown:
+            self.view.note(
+                f"{len(unknown)} SMS were being sent when the worker was killed, so nobody sent "
+                f"them again; Twilio's log lacks {len(missing)} of them: sent again by hand"
+            )
+        send_again(Notification.objects.filter(pk__in=missing))
 
     def _drain(self) -> None:
         for _ in range(int(DRAIN_SECONDS / TICK)):

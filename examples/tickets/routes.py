@@ -10,10 +10,58 @@ from uuid import UUID
 from django.conf import settings
 
 from core.events import Backoff, Discard, Event, registry
+from core.signals.notification_events import notification_requested
+from workers.analytics.routes import track
+from workers.notifications.routes import notifies
 
 from . import city_guide
-from .models import SalesFigures
+from .models import Order, SalesFigures
 from .signals import happening_published, ticket_purchased, ticket_refunded
+
+# Measured: nothing in a payload that says who somebody is leaves the house.
+track(happening_published, ticket_purchased, ticket_refunded)
+
+# Told to buyers in the app.
+notifies(
+    ticket_purchased,
+    channel="in_app",
+    recipient="buyer_id",
+    subject="Your tickets for {title}",
+    body="{quantity} of them are yours. Have a good time!",
+)
+notifies(
+    ticket_refunded,
+    channel="in_app",
+    recipient="buyer_id",
+    subject="Cancelled: {title}",
+    body="Your {quantity} tickets went back on sale; the money is on its way.",
+)
+
+
+@registry.route(
+    ticket_purchased,
+    name="tickets.confirm-by-sms",
+    queue="notifications",
+    when=lambda event: bool(event.data["phone"]),
+    batch_size=100,
+    atomic=True,
+    lease=10,
+)
+def confirm_by_sms(events: list[Event]) -> None:
+    """Ask for an SMS to each buyer who left a number."""
+    # Atomic, since it fires: a repeated handler would otherwise ask for a second SMS.
+    notification_requested.send_many(
+        sender=Order, payloads=[_confirmation(event.data) for event in events]
+    )
+
+
+def _confirmation(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "channel": "sms",
+        "recipient": data["buyer_id"],
+        "address": data["phone"],
+        "body": f"{data['quantity']} tickets for {data['title']}, order {data['order_id']}",
+    }
 
 
 @registry.route(
