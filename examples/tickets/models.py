@@ -58,6 +58,9 @@ class Happening(BaseModel):
 class Order(BaseModel):
     """What one person bought at once, all of it or nothing."""
 
+    # That a number changed is news, the number is not.
+    event_masked = ("phone",)
+
     buyer = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="ticket_orders"
     )
