@@ -1,0 +1,345 @@
+"""Delivery: claim -> handle -> settle.
+
+Transactions: a claim commits by itself, so none is open while a handler talks to the world. An
+atomic handler and its settlement are one transaction. The others are settled afterwards, a few
+milliseconds of work at a time.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from django.db import DatabaseError, InterfaceError, connections
+
+from core.events.conf import conf
+from core.events.declarations import delivery_died
+from core.events.event import Event
+from core.events.handling import RouteRun
+from core.events.pace import pace
+from core.events.routing import Route, routing
+from core.events.state import State
+from core.events.store import Claimed, Release, Scope, Store, Want, store_for
+
+logger = logging.getLogger(__name__)
+
+# Done work is settled together with what is done within this time, in seconds.
+_SETTLE_WITHIN = 0.02
+# Leases are renewed once this part of the shortest one has passed.
+_RENEW_AFTER = 0.05
+
+
+class Tally:
+    """Counts per route and outcome: done, retried, discarded, failed, dead, released."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, Counter[str]] = defaultdict(Counter)
+
+    def add(self, route: str, outcome: str, number: int = 1) -> None:
+        self._counts[route][outcome] += number
+
+    def merge(self, other: Tally) -> None:
+        for route, counts in other._counts.items():
+            self._counts[route].update(counts)
+
+    def as_dict(self) -> dict[str, dict[str, int]]:
+        return {route: dict(counts) for route, counts in sorted(self._counts.items())}
+
+    def __bool__(self) -> bool:
+        return bool(self._counts)
+
+
+@dataclass(slots=True)
+class Round:
+    """What one look for work has brought."""
+
+    tally: Tally = field(default_factory=Tally)
+    taken: int = 0
+    full: set[str] = field(default_factory=set)
+    more: bool = False
+    again_in: float | None = None
+    returned: list[int] = field(default_factory=list)
+
+    def merge(self, other: Round) -> None:
+        self.tally.merge(other.tally)
+        self.taken += other.taken
+        self.full |= other.full
+        self.more |= other.more
+        self.again_in = soonest(self.again_in, other.again_in)
+        self.returned += other.returned
+
+
+def soonest(*delays: float | None) -> float | None:
+    """Return the smallest of these delays, or None when there is none."""
+    return min((delay for delay in delays if delay is not None), default=None)
+
+
+class Holding:
+    """The deliveries of one claim, held under one token until they are settled or released."""
+
+    def __init__(
+        self, store: Store, token: int, rows: Sequence[Claimed], deadline: float | None
+    ) -> None:
+        self.store = store
+        self.alias = store.alias
+        self.token = token
+        self.tally = Tally()
+        self.returned: list[int] = []
+        self.again_in: float | None = None
+        self._rows = {row.id: row for row in rows}
+        self._deadline = deadline
+        self._leased_at = time.monotonic()
+        self._done: list[int] = []
+        self._done_since = 0.0
+        self._releases: list[Release] = []
+        self._deaths: list[tuple[Route, Event, str]] = []
+
+    def handle(self, routes: dict[str, Route]) -> None:
+        """Handle all of it, quick routes first; whatever happens, nothing stays held."""
+        groups: dict[str, list[Claimed]] = defaultdict(list)
+        for row in self._rows.values():
+            groups[row.route].append(row)
+        try:
+            for name in sorted(groups, key=lambda name: pace.seconds(routes[name])):
+                pace.weigh(name, sum(len(row.data) for row in groups[name]) / len(groups[name]))
+                if pace.seconds(routes[name]) > _SETTLE_WITHIN:
+                    self._flush()
+                RouteRun(self, routes[name], groups[name]).run()
+        finally:
+            self._finish(routes)
+
+    def overdue(self) -> bool:
+        """Tell whether the time for this claim is over, so that the rest should go back."""
+        return self._deadline is not None and time.monotonic() > self._deadline
+
+    def keep(self, route: Route, ids: Sequence[int], *, started: bool) -> set[int] | None:
+        """Make sure of a whole lease before a call; return which rows are held, None for all."""
+        passed = time.monotonic() - self._leased_at
+        if started:
+            return self.store.renew(ids, self.token, route.lease, started=True)
+        if passed < _RENEW_AFTER * min(self._leases()):
+            return None
+        held: set[int] = set()
+        self._leased_at = time.monotonic()
+        for lease, members in self._by_lease().items():
+            held |= self.store.renew(members, self.token, lease)
+        return held
+
+    def settle(self, ids: Sequence[int], outcome: str, reason: str = "") -> int:
+        """Settle rows within the caller's transaction; return how many were still held."""
+        return self.store.settle(ids, self.token, outcome, reason)
+
+    def done(self, ids: Sequence[int], route: Route) -> None:
+        """Settle rows soon: now if they waited long enough, else with the next ones."""
+        if not self._done:
+            self._done_since = time.monotonic()
+        self._done += ids
+        if route.at_most_once or time.monotonic() - self._done_since > _SETTLE_WITHIN:
+            self._flush()
+
+    def discard(self, ids: Sequence[int], route: Route, reason: str) -> None:
+        """Settle rows as discarded."""
+        self._settle_surely(ids, "discarded", reason, route.lease)
+        self.drop(ids)
+
+    def release(self, releases: Iterable[Release]) -> None:
+        """Give rows back, together with those that follow."""
+        self._releases += releases
+
+    def died(self, route: Route, event: Event, rows: Sequence[Claimed], error: str) -> None:
+        """Remember a death, to be announced once it is written."""
+        self._deaths += [(route, event, error) for _ in rows]
+
+    def drop(self, ids: Iterable[int]) -> None:
+        """Forget rows that are not held any more."""
+        for id in ids:
+            self._rows.pop(id, None)
+
+    # -- inside ---------------------------------------------------------------------------
+
+    def _leases(self) -> Iterable[float]:
+        return {self._lease(row) for row in self._rows.values()} or {60.0}
+
+    def _by_lease(self) -> dict[float, list[int]]:
+        released = {release.id for release in self._releases} | set(self._done)
+        members: dict[float, list[int]] = defaultdict(list)
+        for row in self._rows.values():
+            if row.id not in released:
+                members[self._lease(row)].append(row.id)
+        return members
+
+    @staticmethod
+    def _lease(row: Claimed) -> float:
+        route = routing.get(row.route)
+        return route.lease if route else 60.0
+
+    def _flush(self) -> None:
+        if self._done:
+            done, self._done = self._done, []
+            longest = max(self._lease(self._rows[id]) for id in done)
+            self._settle_surely(done, "done", "", longest)
+            self.drop(done)
+
+    def _settle_surely(self, ids: Sequence[int], outcome: str, reason: str, within: float) -> None:
+        """Settle, and try again until the lease ends: the effects have happened already."""
+        deadline = self._leased_at + within
+        while True:
+            try:
+                settled = self.settle(ids, outcome, reason)
+                break
+            except (DatabaseError, InterfaceError) as error:
+                if time.monotonic() > deadline or connections[self.alias].in_atomic_block:
+                    raise
+                logger.warning("settling %d deliveries failed, again: %s", len(ids), error)
+                connections[self.alias].close()
+                _pause(0.2)
+        if settled != len(ids):
+            logger.warning(
+                "%d of %d deliveries were handled after their lease was lost; "
+                "they are handled again",
+                len(ids) - settled,
+                len(ids),
+            )
+
+    def _finish(self, routes: dict[str, Route]) -> None:
+        self._flush()
+        releases, self._releases = self._releases, []
+        named = {release.id for release in releases}
+        releases += [_interrupted(row, routes) for id, row in self._rows.items() if id not in named]
+        if releases:
+            self.store.release(releases, self.token)
+            self.returned = [release.id for release in releases if release.attempts]
+            self.again_in = soonest(*(release.delay for release in releases))
+        for route, event, error in self._deaths:
+            delivery_died.send_robust(
+                sender=route.name, event=event, delivery_id=event.delivery_id, error=error
+            )
+
+
+def _interrupted(row: Claimed, routes: dict[str, Route]) -> Release:
+    """What becomes of a delivery whose handling was cut off, as by a shutdown."""
+    if routes[row.route].at_most_once:
+        return Release(row.id, State.DEAD, None, 1, 1, "outcome unknown: interrupted")
+    return Release(row.id, State.READY, None, 1)
+
+
+def _pause(seconds: float) -> None:
+    threading.Event().wait(seconds)
+
+
+def run_round(
+    routes: Sequence[Route],
+    *,
+    scope: Scope | None = None,
+    unlimited: bool = False,
+    suspects: bool = True,
+    deadline: float | None = None,
+) -> Round:
+    """Claim once for all these routes, handle and settle; the suspects when nothing else is due."""
+    store = store_for(conf.database)
+    scope = scope or Scope()
+    plain = [route for route in routes if not (route.ordered or route.limited)]
+    claims: list[Callable[[int], list[Claimed]]] = []
+    round_ = Round()
+    wants = [Want(route, pace.limit(route)) for route in plain]
+    if wants:
+        claims.append(lambda token: store.claim(wants, token, scope))
+    for route in routes:
+        if route.ordered or route.limited:
+            claims.append(_exclusive(store, route, scope, unlimited))
+    for claim in claims:
+        round_.merge(_claim_and_handle(store, claim, routes, deadline))
+    if suspects and not round_.taken and plain:
+        round_.merge(
+            _claim_and_handle(
+                store, lambda token: store.claim_suspect(plain, token, scope), routes, deadline
+            )
+        )
+    return round_
+
+
+def _exclusive(
+    store: Store, route: Route, scope: Scope, unlimited: bool
+) -> Callable[[int], list[Claimed]]:
+    def claim(token: int) -> list[Claimed]:
+        if not unlimited and store.due(route) is None:
+            return []
+        want = Want(route, pace.limit(route))
+        rows = store.claim_exclusive(want, token, scope, unlimited=unlimited)
+        return rows or store.claim_exclusive(want, token, scope, suspect=True, unlimited=unlimited)
+
+    return claim
+
+
+def _claim_and_handle(
+    store: Store,
+    claim: Callable[[int], list[Claimed]],
+    routes: Sequence[Route],
+    deadline: float | None,
+) -> Round:
+    token = secrets.randbits(63)
+    rows = claim(token)
+    if not rows:
+        return Round()
+    holding = Holding(store, token, rows, deadline)
+    known = {route.name: route for route in routes}
+    limits = {name: pace.limit(known[name]) for name in {row.route for row in rows}}
+    holding.handle(known)
+    counts = Counter(row.route for row in rows)
+    full = {known[name].queue for name, count in counts.items() if count >= limits[name]}
+    again_in = holding.again_in
+    rated = [name for name in counts if known[name].rate is not None]
+    if rated:
+        again_in = soonest(again_in, store.open_in(rated))
+    # A lane, or a slot of a limit, that was freed just now may have its next delivery waiting.
+    more = bool(full) or any(known[name].ordered or known[name].limited for name in counts)
+    return Round(holding.tally, len(rows), full, more, again_in, holding.returned)
+
+
+@dataclass(slots=True)
+class Worked:
+    """What `work` did, whether its time ended before the work, and when something is due next."""
+
+    tally: Tally = field(default_factory=Tally)
+    left: bool = False
+    again_in: float | None = None
+
+
+def work(
+    queues: set[str] | None,
+    *,
+    seconds: float,
+    on_full: Callable[[set[str]], None] | None = None,
+    wait: Callable[[float], bool] | None = None,
+) -> Worked:
+    """Deliver what is due on these queues (None: all) for about so many seconds.
+
+    `on_full` is called once with the queues on which a claim took all that it could. `wait(until)`
+    is asked when nothing is left to do; True means that there may be work again.
+    """
+    until = time.monotonic() + seconds
+    worked = Worked()
+    suspects = True
+    while True:
+        routes = routing.of_queues(queues)
+        if not routes:
+            return worked
+        round_ = run_round(routes, suspects=suspects, deadline=until + seconds)
+        worked.tally.merge(round_.tally)
+        worked.again_in = soonest(worked.again_in, round_.again_in)
+        if round_.full and on_full is not None:
+            on_full(round_.full)
+            on_full = None
+        if time.monotonic() >= until:
+            worked.left = bool(round_.taken)
+            return worked
+        if round_.more or (round_.taken and suspects):
+            continue
+        suspects = False
+        if wait is None or not wait(until):
+            return worked

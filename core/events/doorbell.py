@@ -1,0 +1,198 @@
+"""The doorbell: how a delivery task that has run out of work hears of more without a message.
+
+At a low, steady rate Celery's cost per message is the largest part. So a task that has drained
+its queues stays a little, says in Redis that it is there, and waits on a list. Who fires then
+pushes to the list instead of publishing a task. It needs a Redis or Valkey; without one, wake-ups
+are always messages.
+
+No event hangs on it. Whoever rings has committed before, and a task that leaves takes its sign
+down first and then looks for work once more; so either the ringer sees no sign and publishes, or
+the task sees the work. A task that dies leaves a sign that expires; the sweep covers that time.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from celery import current_app
+
+from core.events.conf import conf
+
+try:
+    import redis
+except ImportError:  # pragma: no cover - the broker is RabbitMQ and no Redis client is there
+    redis = None  # type: ignore[assignment] # an optional part
+
+logger = logging.getLogger(__name__)
+
+_PREFIX = "signalbox:"
+# Seconds that a sign stays when its task dies or is held up by a slow handler.
+_SIGN_SECONDS = 0.4
+# Seconds that a Redis that does not answer is left alone.
+_REST_SECONDS = 5.0
+_PATIENCE = 0.5
+
+# A sign is put up only where there is none, and taken down only by whoever put it up.
+_TAKE_DOWN = """
+for _, key in ipairs(KEYS) do
+    if redis.call('GET', key) == ARGV[1] then redis.call('DEL', key) end
+end
+"""
+
+
+class Doorbell:
+    """Both sides of the bell, for this process."""
+
+    def __init__(self) -> None:
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """Start afresh: connections do not survive a fork."""
+        self._lock = threading.Lock()
+        self._client: Any = None
+        self._client_url: str | None = None
+        self._resting_until = 0.0
+
+    def ring(self, queues: Iterable[str]) -> dict[str, bool]:
+        """Ring for these queues; return for each whether a task is there that will look."""
+        queues = list(queues)
+        client = self._connect()
+        if client is None:
+            return dict.fromkeys(queues, False)
+        try:
+            pipe = client.pipeline(transaction=False)
+            for queue in queues:
+                pipe.exists(_sign(queue))
+            there = [bool(found) for found in pipe.execute()]
+            if any(there):
+                pipe = client.pipeline(transaction=False)
+                for queue in (q for q, found in zip(queues, there, strict=True) if found):
+                    # One item is enough, however many rang; nobody needs it for long.
+                    pipe.lpush(_bell(queue), 1)
+                    pipe.ltrim(_bell(queue), 0, 0)
+                    pipe.pexpire(_bell(queue), 2000)
+                pipe.execute()
+        except redis.RedisError as error:
+            self._rest(error)
+            return dict.fromkeys(queues, False)
+        return dict(zip(queues, there, strict=True))
+
+    def listen(self, queues: Iterable[str]) -> Listener | None:
+        """Return a listener for these queues, or None where there is no doorbell."""
+        client = self._connect()
+        queues = sorted(queues)
+        if client is None or not queues or conf.linger_seconds <= 0:
+            return None
+        return Listener(self, client, queues)
+
+    def _connect(self) -> Any:
+        url = doorbell_url()
+        if url is None or redis is None or time.monotonic() < self._resting_until:
+            return None
+        with self._lock:
+            if self._client is None or self._client_url != url:
+                self._client = redis.Redis.from_url(
+                    url,
+                    socket_timeout=_PATIENCE + conf.linger_seconds,
+                    socket_connect_timeout=_PATIENCE,
+                    retry=None,
+                )
+                self._client_url = url
+            return self._client
+
+    def _rest(self, error: Exception) -> None:
+        self._resting_until = time.monotonic() + _REST_SECONDS
+        logger.warning(
+            "the doorbell does not answer (%s); wake-ups are messages for %g s",
+            type(error).__name__,
+            _REST_SECONDS,
+        )
+
+
+class Listener:
+    """A delivery task's ear at the door: one task at a time listens for a queue."""
+
+    def __init__(self, bell: Doorbell, client: Any, queues: list[str]) -> None:
+        self._bell = bell
+        self._client = client
+        self._queues = queues
+        self._mine: list[str] = []
+        self._name = secrets.token_hex(8)
+
+    def wait(self, until: float) -> bool:
+        """Wait for a ring until the linger time is over or `until` (monotonic) has come.
+
+        True means that there may be work: somebody rang, or the sign was just put up and work may
+        have come before it.
+        """
+        left = min(conf.linger_seconds, until - time.monotonic())
+        if left <= 0.01:
+            return False
+        try:
+            if not self._put_up():
+                return False
+            if self._fresh:
+                self._fresh = False
+                return True
+            keys = [_bell(queue) for queue in self._mine]
+            rung = self._client.blpop(keys, timeout=left)
+        except redis.RedisError as error:
+            self._bell._rest(error)
+            return False
+        return rung is not None
+
+    _fresh = False
+
+    def _put_up(self) -> bool:
+        """Put up or renew the signs; return whether this task listens for any queue."""
+        milliseconds = int(1000 * (_SIGN_SECONDS + conf.linger_seconds))
+        pipe = self._client.pipeline(transaction=False)
+        for queue in self._queues:
+            if queue in self._mine:
+                pipe.set(_sign(queue), self._name, px=milliseconds)
+            else:
+                pipe.set(_sign(queue), self._name, px=milliseconds, nx=True)
+        mine = [q for q, ok in zip(self._queues, pipe.execute(), strict=True) if ok]
+        self._fresh = bool(set(mine) - set(self._mine))
+        self._mine = mine
+        return bool(mine)
+
+    def leave(self) -> bool:
+        """Take the signs down; return whether there were any, so that one more look is due."""
+        if not self._mine:
+            return False
+        try:
+            self._client.eval(
+                _TAKE_DOWN, len(self._mine), *[_sign(queue) for queue in self._mine], self._name
+            )
+        except redis.RedisError as error:
+            self._bell._rest(error)
+        self._mine = []
+        return True
+
+
+def doorbell_url() -> str | None:
+    """Return the address of the doorbell's Redis, or None where there is none."""
+    url = conf.doorbell_url or str(current_app.conf.broker_url or "")
+    if url.startswith(("redis://", "rediss://", "unix://")):
+        return url
+    if url.startswith("redis+socket://"):
+        path, _, query = url.removeprefix("redis+socket://").partition("?")
+        return f"unix://{path}" + (f"?{query.replace('virtual_host', 'db')}" if query else "")
+    return None
+
+
+def _sign(queue: str) -> str:
+    return f"{_PREFIX}here:{queue}"
+
+
+def _bell(queue: str) -> str:
+    return f"{_PREFIX}bell:{queue}"
+
+
+doorbell = Doorbell()

@@ -1,0 +1,163 @@
+"""Which routes an event takes: the routes of this process and the match by name."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from threading import Lock
+from typing import Any
+
+from asgiref.sync import async_to_sync, iscoroutinefunction
+
+from core.events.errors import DuplicateRoute
+from core.events.event import Event
+from core.events.retry import Backoff
+
+logger = logging.getLogger(__name__)
+
+_GLOB = re.compile(r"[*?\[]")
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """At most `count` events in any `period` seconds."""
+
+    count: int
+    period: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Route:
+    """One line of the wiring table: which events go to which handler, and how.
+
+    The fields are the options of `registry.route`; `sender` is a label, `rate` a Rate.
+    """
+
+    name: str
+    handler: Callable[..., Any]
+    patterns: tuple[str, ...]
+    queue: str
+    batch_size: int
+    atomic: bool
+    ordered: bool
+    coalesce: bool
+    sender: str | None
+    when: Callable[[Event], bool] | None
+    max_attempts: int
+    backoff: Backoff
+    lease: float
+    at_most_once: bool
+    rate: Rate | None
+    concurrency: int | None
+    replay: bool
+
+    def matches(self, event_name: str) -> bool:
+        """Tell whether one of the patterns matches this event name."""
+        return any(fnmatchcase(event_name, pattern) for pattern in self.patterns)
+
+    def accepts(self, event: Event) -> bool:
+        """Tell whether `when` holds; an error in it is logged and counts as True."""
+        if self.when is None:
+            return True
+        try:
+            return bool(self.when(event))
+        except Exception as error:
+            logger.error(
+                "route %s: `when` failed for event %s (%s) and counts as true: %s",
+                self.name,
+                event.id,
+                event.name,
+                type(error).__name__,
+            )
+            return True
+
+    def call(self, events: list[Event]) -> None:
+        """Call the handler with one event or a list, as the route says."""
+        argument = events if self.batch_size > 1 else events[0]
+        if iscoroutinefunction(getattr(self.handler, "run", self.handler)):
+            async_to_sync(getattr(self.handler, "run", self.handler))(argument)
+        else:
+            self.handler(argument)
+
+    @property
+    def limited(self) -> bool:
+        """Whether claims of this route are counted over all workers."""
+        return self.rate is not None or self.concurrency is not None
+
+    @property
+    def origin(self) -> str:
+        """Where the handler is defined, as `module.qualname`."""
+        return dotted_path(self.handler)
+
+
+def dotted_path(handler: Any) -> str:
+    """Return the name under which the handler of a route is known by default."""
+    handler = getattr(handler, "run", handler)
+    return f"{handler.__module__}.{handler.__qualname__}"
+
+
+def is_glob(pattern: str) -> bool:
+    """Tell whether a pattern can match more than its own text."""
+    return bool(_GLOB.search(pattern))
+
+
+class Routing:
+    """The routes by name; matching is remembered for each event name."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._routes: dict[str, Route] = {}
+        self._matches: dict[str, tuple[Route, ...]] = {}
+
+    def add(self, route: Route) -> None:
+        """Add a route.
+
+        Raises DuplicateRoute when the name belongs to another function. The same function again
+        (a module that was reloaded, a second autodiscovery) replaces its route.
+        """
+        with self._lock:
+            known = self._routes.get(route.name)
+            if known is not None and known.handler is not route.handler:
+                raise DuplicateRoute(
+                    f"the route name {route.name!r} belongs to {known.origin} already; "
+                    f"give {route.origin} another one with name=..."
+                )
+            self._routes[route.name] = route
+            self._matches = {}
+
+    def remove(self, name: str) -> Route | None:
+        """Remove a route and return it, or None when there is none."""
+        with self._lock:
+            self._matches = {}
+            return self._routes.pop(name, None)
+
+    def match(self, event_name: str) -> tuple[Route, ...]:
+        """Return the routes whose patterns match this event name."""
+        found = self._matches.get(event_name)
+        if found is None:
+            with self._lock:
+                matches = self._matches
+                routes = tuple(self._routes.values())
+            found = tuple(route for route in routes if route.matches(event_name))
+            # A change meanwhile has replaced the dictionary, and this entry is lost with it.
+            matches[event_name] = found
+        return found
+
+    def get(self, name: str) -> Route | None:
+        return self._routes.get(name)
+
+    def of_queues(self, queues: set[str] | None) -> list[Route]:
+        """Return the routes on these queues; None: on all."""
+        return [route for route in self if queues is None or route.queue in queues]
+
+    def __iter__(self) -> Iterator[Route]:
+        return iter(tuple(self._routes.values()))
+
+    def __len__(self) -> int:
+        return len(self._routes)
+
+
+routing = Routing()

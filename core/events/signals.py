@@ -1,0 +1,188 @@
+"""EventSignal: a Django signal whose firing is recorded."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from beartype.door import is_bearable
+from django.db.models import Model
+from django.dispatch import Signal
+
+from core.events import outbox
+from core.events.conf import conf
+from core.events.declarations import declared
+from core.events.errors import EventPayloadError, InvalidSignal
+from core.events.event import ModelRef
+from core.events.payload import encode
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/-]{0,99}")
+_KEY_LENGTH = 255
+
+Upcast = Callable[[dict[str, Any], int], dict[str, Any]]
+
+
+class EventSignal(Signal):
+    """A Django signal with a name; whoever fires it leaves an event behind.
+
+    `version` and `schema` (a dataclass) describe the payload; `upcast(data, version)` turns an
+    older stored payload into the current one. `key` names the payload field that orders and
+    coalesces. `sensitive` fields never appear in logs, admin, audit or analytics. With
+    `after_commit`, firing inside a transaction of another database is recorded after its commit.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        version: int = 1,
+        schema: type | None = None,
+        upcast: Upcast | None = None,
+        key: str | None = None,
+        sensitive: Iterable[str] = (),
+        after_commit: bool = False,
+        use_caching: bool = False,
+    ) -> None:
+        super().__init__(use_caching=use_caching)
+        self.name = _check_name(name)
+        self.version = _check_version(name, version)
+        self.schema = _check_schema(name, schema)
+        self.upcast = upcast
+        self.key = key
+        self.sensitive = frozenset(_check_sensitive(name, sensitive))
+        self.after_commit = after_commit
+        self._hints = typing.get_type_hints(schema) if schema else {}
+        declared.add(self)
+
+    def send(self, sender: Any, **named: Any) -> list[tuple[Any, Any]]:
+        """Record the event, then call the receivers; errors of both reach the caller."""
+        outbox.record(self, sender, [named])
+        return super().send(sender, **named)
+
+    def send_robust(self, sender: Any, **named: Any) -> list[tuple[Any, Any]]:
+        """Record the event, then call the receivers, whose errors are returned."""
+        outbox.record(self, sender, [named])
+        return super().send_robust(sender, **named)
+
+    async def asend(self, sender: Any, **named: Any) -> list[tuple[Any, Any]]:
+        """Do as `send`, for asynchronous callers."""
+        await sync_to_async(outbox.record)(self, sender, [named])
+        return await super().asend(sender, **named)
+
+    async def asend_robust(self, sender: Any, **named: Any) -> list[tuple[Any, Any]]:
+        """Do as `send_robust`, for asynchronous callers."""
+        await sync_to_async(outbox.record)(self, sender, [named])
+        return await super().asend_robust(sender, **named)
+
+    def send_many(
+        self, sender: Any, payloads: Iterable[Mapping[str, Any]]
+    ) -> list[list[tuple[Any, Any]]]:
+        """Record an event for each payload with one SQL statement, then call the receivers.
+
+        Returns what the receivers returned, a list for each payload.
+        """
+        payloads = list(payloads)
+        outbox.record(self, sender, payloads)
+        return [super(EventSignal, self).send(sender, **payload) for payload in payloads]
+
+    def encode(self, payload: Mapping[str, Any]) -> tuple[str, str | None]:
+        """Return the payload as JSON text, and its key.
+
+        Raises EventPayloadError that names the signal and the field.
+        """
+        if not isinstance(payload, Mapping):
+            raise EventPayloadError(
+                f"{self.name}: the payload is {type(payload).__name__}; it must be a mapping"
+            )
+        if self.schema is not None:
+            payload = self._conform(payload)
+        text = encode(payload, signal=self.name, limit=conf.max_payload_bytes)
+        return text, self._key_of(payload)
+
+    def _key_of(self, payload: Mapping[str, Any]) -> str | None:
+        value = payload.get(self.key) if self.key else None
+        if value is None:
+            return None
+        text = str(ModelRef.of(value) if isinstance(value, Model) else value)
+        if not 0 < len(text) <= _KEY_LENGTH:
+            raise EventPayloadError(
+                f"{self.name}: the key {self.key!r} has {len(text)} characters; "
+                f"1 to {_KEY_LENGTH} are possible"
+            )
+        return text
+
+    def _conform(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+        fields = {field.name: field for field in dataclasses.fields(typing.cast(Any, self.schema))}
+        unknown = payload.keys() - fields.keys()
+        if unknown:
+            raise EventPayloadError(
+                f"{self.name}: {min(unknown)!r} is not a field of {self._schema_name}; "
+                f"its fields are {', '.join(fields)}"
+            )
+        complete = {}
+        for name, field in fields.items():
+            value = payload[name] if name in payload else self._default(field)
+            if not self._fits(value, self._hints[name]):
+                raise EventPayloadError(
+                    f"{self.name}: {name!r} is {type(value).__name__}; "
+                    f"{self._schema_name} wants {field.type}"
+                )
+            complete[name] = value
+        return complete
+
+    def _default(self, field: dataclasses.Field[Any]) -> Any:
+        if field.default is not dataclasses.MISSING:
+            return field.default
+        if field.default_factory is not dataclasses.MISSING:
+            return field.default_factory()
+        raise EventPayloadError(f"{self.name}: {field.name!r} of {self._schema_name} is missing")
+
+    @staticmethod
+    def _fits(value: Any, hint: Any) -> bool:
+        if is_bearable(value, hint):
+            return True
+        return isinstance(value, Model) and is_bearable(ModelRef.of(value), hint)
+
+    @property
+    def _schema_name(self) -> str:
+        return getattr(self.schema, "__qualname__", repr(self.schema))
+
+    def __repr__(self) -> str:
+        return f"EventSignal({self.name!r}, version={self.version})"
+
+
+def _check_name(name: Any) -> str:
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise InvalidSignal(
+            f"EventSignal({name!r}): a name has 1 to 100 letters, digits and . _ : / -, "
+            "and begins with a letter or digit, such as 'order.paid'"
+        )
+    return name
+
+
+def _check_version(name: str, version: Any) -> int:
+    if isinstance(version, bool) or not isinstance(version, int) or not 1 <= version < 32768:
+        raise InvalidSignal(f"EventSignal({name!r}, version={version!r}): it must be 1 to 32767")
+    return version
+
+
+def _check_schema(name: str, schema: Any) -> type | None:
+    if schema is not None and not (isinstance(schema, type) and dataclasses.is_dataclass(schema)):
+        raise InvalidSignal(f"EventSignal({name!r}, schema={schema!r}): it must be a dataclass")
+    return schema
+
+
+def _check_sensitive(name: str, sensitive: Any) -> list[str]:
+    if isinstance(sensitive, str):
+        raise InvalidSignal(
+            f"EventSignal({name!r}, sensitive={sensitive!r}): give a set of field names"
+        )
+    fields = [str(field) for field in sensitive]
+    for field in fields:
+        if not field or " " in field:
+            raise InvalidSignal(f"EventSignal({name!r}): {field!r} cannot be a sensitive field")
+    return fields

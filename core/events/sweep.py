@@ -1,0 +1,186 @@
+"""The sweep: finds what was lost on the way and wakes the queues that have due work.
+
+Beat runs it every second and each worker on a timer; a row in the database lets one of them do it
+at a time. Two beats, or none, do no harm.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import transaction
+
+from core.events import wakeup
+from core.events.conf import conf
+from core.events.declarations import delivery_died
+from core.events.handling import envelope
+from core.events.routing import Route, routing
+from core.events.state import State
+from core.events.store import Claimed, Release, Store, store_for
+from core.events.store.base import Due
+
+logger = logging.getLogger(__name__)
+
+_DUTY = "sweep"
+# Seconds between two sweeps; for how long one may be stuck before another takes over.
+_EVERY = 0.9
+_STUCK = 10.0
+# A sweep that takes long runs less often, so that it costs at most this part of the time.
+_SHARE = 0.05
+# The floors are found by a scan from the beginning; it pays to do that less often.
+_FLOORS_EVERY = 5.0
+_BATCH = 1000
+_FIRST_PAUSE = 1.0
+_LONGEST_PAUSE = 30.0
+
+
+@dataclass(slots=True)
+class Swept:
+    """What a sweep found."""
+
+    ran: bool = False
+    reclaimed: int = 0
+    dead: int = 0
+    woken: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        if not self.ran:
+            return {}
+        return {"reclaimed": self.reclaimed, "dead": self.dead, "woken": self.woken}
+
+
+def sweep() -> Swept:
+    """Reclaim expired leases and wake the queues that have due work, if it is time for that."""
+    store = store_for(conf.database)
+    memory = store.take_duty(_DUTY, _STUCK)
+    if memory is None:
+        return Swept()
+    started = time.monotonic()
+    remembered: dict[str, Any] = json.loads(memory)
+    try:
+        swept = reclaim()
+        remembered["queues"] = _wake(store, swept, remembered.get("queues", {}))
+        _raise_floors(store, remembered)
+    finally:
+        taken = time.monotonic() - started
+        store.leave_duty(_DUTY, max(_EVERY, taken / _SHARE), json.dumps(remembered))
+    return swept
+
+
+def reclaim() -> Swept:
+    """Take back the deliveries whose lease ran out.
+
+    Those that were handled alone are charged with a failure, the others are suspects from now on.
+    """
+    store = store_for(conf.database)
+    swept = Swept(ran=True)
+    while True:
+        deaths: list[tuple[Claimed, str]] = []
+        with transaction.atomic(using=store.alias):
+            rows = store.expired(_BATCH)
+            tokens: dict[int, list[Release]] = {}
+            for row, token, started in rows:
+                release = _reclaimed(row, started)
+                if release is None:
+                    continue
+                tokens.setdefault(token, []).append(release)
+                if release.state == State.DEAD:
+                    deaths.append((row, release.error or ""))
+            for token, releases in tokens.items():
+                swept.reclaimed += len(store.release(releases, token))
+        swept.dead += len(deaths)
+        _announce(deaths)
+        if len(rows) < _BATCH or not tokens:
+            break
+    if swept.reclaimed:
+        logger.warning(
+            "%d deliveries came back after their lease ran out, %d of them dead: "
+            "a worker died or took too long",
+            swept.reclaimed,
+            swept.dead,
+        )
+    return swept
+
+
+def _reclaimed(row: Claimed, started: bool) -> Release | None:
+    route = routing.get(row.route)
+    if route is None:
+        # Only its code knows whether it may be repeated, so what it had begun stays as it is.
+        return None if started else Release(row.id, State.WAITING, 0.0, attempts=1, suspect=True)
+    if route.at_most_once:
+        if not started:
+            return Release(row.id, State.READY)
+        error = "outcome unknown: the worker died, or took longer than the lease"
+        return Release(row.id, State.DEAD, None, 1, 1, error)
+    if not started:
+        return Release(row.id, State.WAITING, 0.0, attempts=1, suspect=True)
+    error = "the worker died, or took longer than the lease, while handling this alone"
+    if row.failures + 1 >= route.max_attempts:
+        return Release(row.id, State.DEAD, None, 1, 1, error, suspect=True)
+    delay = route.backoff.delay(row.failures + 1)
+    return Release(row.id, State.WAITING, delay, 1, 1, error, suspect=True)
+
+
+def _announce(deaths: Sequence[tuple[Claimed, str]]) -> None:
+    for row, error in deaths:
+        event = envelope(row)
+        logger.error(
+            "route %s: event %s (%s), delivery %s is dead: %s",
+            row.route,
+            event.id,
+            event.name,
+            event.delivery_id,
+            error,
+        )
+        delivery_died.send_robust(
+            sender=row.route, event=event, delivery_id=event.delivery_id, error=error
+        )
+
+
+def _wake(store: Store, swept: Swept, known: dict[str, Any]) -> dict[str, Any]:
+    """Wake the queues that have due work; one that does not answer with growing pauses."""
+    due = due_queues(store, list(routing))
+    now = time.time()
+    remembered: dict[str, Any] = {}
+    for queue, head in due.items():
+        before = known.get(queue)
+        if before is None or before["head"] != head:
+            remembered[queue] = {"head": head, "pause": _FIRST_PAUSE, "at": now}
+            swept.woken.append(queue)
+        elif not 0 <= now - before["at"] < before["pause"]:
+            pause = min(before["pause"] * 2, _LONGEST_PAUSE)
+            remembered[queue] = {"head": head, "pause": pause, "at": now}
+            swept.woken.append(queue)
+        else:
+            remembered[queue] = before
+    if swept.woken and not conf.inline:
+        wakeup.publish(swept.woken)
+    return remembered
+
+
+def due_queues(store: Store, routes: Sequence[Route]) -> dict[str, str]:
+    """Return the queues that have due work, each with a text that changes as work is done."""
+    heads: dict[str, list[str]] = {}
+    for route in routes:
+        found = store.due(route)
+        if found is not None:
+            heads.setdefault(route.queue, []).append(_head(route, found))
+    return {queue: " ".join(parts) for queue, parts in heads.items()}
+
+
+def _head(route: Route, found: Due) -> str:
+    return f"{route.name}:{found.ready}:{found.waiting}"
+
+
+def _raise_floors(store: Store, remembered: dict[str, Any]) -> None:
+    now = time.time()
+    if 0 <= now - remembered.get("floors_at", 0) < _FLOORS_EVERY:
+        return
+    store.ensure_routes([route.name for route in routing])
+    store.raise_floors([route.name for route in routing])
+    remembered["floors_at"] = now

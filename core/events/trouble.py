@@ -1,0 +1,69 @@
+"""Which errors are the database's bad moment, and how an error reads without secrets."""
+
+from __future__ import annotations
+
+import sqlite3
+import traceback
+from collections.abc import Iterable
+
+from django.db import DatabaseError, InterfaceError, OperationalError
+
+from core.events.event import MASK, Event
+
+_ERROR_LENGTH = 2000
+# Classes of SQLSTATE: connection, resources, operator intervention; then rollback and lock codes.
+_PASSING_CLASSES = ("08", "53", "57")
+_PASSING_CODES = ("40001", "40P01", "55P03")
+_PASSING_SQLITE = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def is_passing(error: BaseException | None) -> bool:
+    """Tell whether this is a lost connection, a deadlock, a serialisation failure or a lock.
+
+    Such an error says nothing about the event that was being handled.
+    """
+    if isinstance(error, InterfaceError):
+        return True
+    if not isinstance(error, DatabaseError):
+        return False
+    cause = error.__cause__
+    code = getattr(cause, "sqlite_errorcode", None)
+    if code is not None:
+        # The low byte is the primary code of SQLite's extended ones.
+        return (code & 0xFF) in _PASSING_SQLITE
+    state = getattr(cause, "sqlstate", None)
+    if state is None:
+        # libpq reports a connection that broke without an SQLSTATE.
+        return isinstance(error, OperationalError)
+    return state[:2] in _PASSING_CLASSES or state in _PASSING_CODES
+
+
+def describe(error: object, events: Iterable[Event]) -> str:
+    """Return an error as one short text in which sensitive values are hidden."""
+    text = f"{type(error).__name__}: {error}" if isinstance(error, BaseException) else str(error)
+    return hide(text, events)[:_ERROR_LENGTH].replace("\x00", "")
+
+
+def trace(error: BaseException, events: Iterable[Event]) -> str:
+    """Return the traceback of an error in which sensitive values are hidden."""
+    return hide("".join(traceback.format_exception(error)), events)
+
+
+def hide(text: str, events: Iterable[Event]) -> str:
+    """Return the text with the sensitive values of these events hidden."""
+    for event in events:
+        for name in event.sensitive:
+            text = _hide_value(text, event.data.get(name))
+    return text
+
+
+def _hide_value(text: str, value: object) -> str:
+    if isinstance(value, dict):
+        for item in value.values():
+            text = _hide_value(text, item)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for item in value:
+            text = _hide_value(text, item)
+    elif value is not None and not isinstance(value, bool) and len(str(value)) > 2:
+        text = text.replace(str(value), MASK)
+    return text
