@@ -13,4 +13,4 @@ urlpatterns: list[URLPattern | URLResolver] = [
 ]
 
 if apps.is_installed("examples.tickets"):
-    urlpatterns.append(path("tickets/", include("examples.tickets.urls")))
+    urlpatterns.append(path("api/", include("examples.tickets.urls")))
