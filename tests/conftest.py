@@ -1,4 +1,4 @@
-"""What every test can rely on: a database of its own, servers, and an account of what did not run."""
+"""What tests rely on: a database of their own, servers, an account of what could not run."""
 
 import os
 from collections.abc import Iterator

@@ -52,6 +52,7 @@ CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_RESULT_BACKEND = None
 CELERY_TASK_IGNORE_RESULT = True
+CELERY_RESULT_EXPIRES = None  # else beat schedules a daily cleaning of results
 
 # Flower lives on the events of workers. The event that the sender would add costs one more publish
 # per publish and tells only that a wake-up was sent.

@@ -1,8 +1,11 @@
-"""The services that effects reach: Twilio, PostHog, e-mail. Without credentials they stay off."""
+"""What the effects reach and read: Twilio, PostHog, e-mail. Without credentials they stay off."""
 
 __all__ = [
+    "ANALYTICS_PSEUDONYM_SECRET",
+    "AUDIT_EXCLUDED",
     "DEFAULT_FROM_EMAIL",
     "EMAIL_BACKEND",
+    "EMAIL_FILE_PATH",
     "EMAIL_HOST",
     "EMAIL_HOST_PASSWORD",
     "EMAIL_HOST_USER",
@@ -11,13 +14,15 @@ __all__ = [
     "EMAIL_USE_TLS",
     "POSTHOG_API_KEY",
     "POSTHOG_HOST",
+    "POSTHOG_TIMEOUT_SECONDS",
     "TWILIO_ACCOUNT_SID",
     "TWILIO_AUTH_TOKEN",
     "TWILIO_BASE_URL",
     "TWILIO_FROM_NUMBER",
+    "TWILIO_TIMEOUT_SECONDS",
 ]
 
-from .environment import env
+from .environment import VAR_DIR, env
 
 HTTP = ["http", "https"]
 
@@ -25,9 +30,16 @@ TWILIO_ACCOUNT_SID = env.text("TWILIO_ACCOUNT_SID")
 TWILIO_AUTH_TOKEN = env.text("TWILIO_AUTH_TOKEN")
 TWILIO_FROM_NUMBER = env.text("TWILIO_FROM_NUMBER")
 TWILIO_BASE_URL = env.url("TWILIO_BASE_URL", "", schemes=HTTP)
+TWILIO_TIMEOUT_SECONDS = env.seconds("TWILIO_TIMEOUT_SECONDS", 10, minimum=0.1)
 
 POSTHOG_API_KEY = env.text("POSTHOG_API_KEY")
 POSTHOG_HOST = env.url("POSTHOG_HOST", "https://eu.i.posthog.com", schemes=HTTP)
+POSTHOG_TIMEOUT_SECONDS = env.seconds("POSTHOG_TIMEOUT_SECONDS", 5, minimum=0.1)
+# Empty: SECRET_KEY makes the pseudonyms. A key of its own lets SECRET_KEY be changed.
+ANALYTICS_PSEUDONYM_SECRET = env.text("ANALYTICS_PSEUDONYM_SECRET")
+
+# Event names, or globs over them, that the audit log leaves out.
+AUDIT_EXCLUDED = env.words("AUDIT_EXCLUDED")
 
 EMAIL_HOST = env.text("EMAIL_HOST")
 EMAIL_PORT = env.integer("EMAIL_PORT", 587, minimum=1)
@@ -38,6 +50,8 @@ EMAIL_TIMEOUT = env.integer("EMAIL_TIMEOUT", 10, minimum=1)
 EMAIL_BACKEND = (
     "django.core.mail.backends.smtp.EmailBackend"
     if EMAIL_HOST
-    else "django.core.mail.backends.console.EmailBackend"
+    else "django.core.mail.backends.filebased.EmailBackend"
 )
+# Without a server e-mails become files here: printed, they would put personal data into logs.
+EMAIL_FILE_PATH = VAR_DIR / "mail"
 DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "signalbox@localhost")

@@ -161,8 +161,9 @@ class Supervisor:
         """Wait until the process or family is ready; raises `StackError` with the log's end."""
         deadline = time.monotonic() + timeout
         for process in self.find(name):
+            enough = process.failures + 3
             while not (process.pid and process.ready()):
-                if process.failures >= 3 or time.monotonic() > deadline:
+                if process.failures >= enough or time.monotonic() > deadline:
                     raise StackError(f"{process.name} did not become ready.\n{process.tail()}")
                 time.sleep(POLL_SECONDS)
 
