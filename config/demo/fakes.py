@@ -1,6 +1,6 @@
 """Local stand-ins for Twilio, PostHog and webhook receivers, driven by the real SDKs.
 
-Run `python -m config.demo.fakes --port 8999 --log received.jsonl`, or use `FakeServer` in a process.
+Run `python -m config.demo.fakes --port 8999 --log received.jsonl`, or use `FakeServer`.
 What arrived is at `GET /_received`; `POST /_fail` programs failures; `POST /_reset` forgets both.
 """
 

@@ -1,0 +1,1 @@
+"""The effects that events have: each an app with its wiring in `routes.py`."""

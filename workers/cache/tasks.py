@@ -1,0 +1,13 @@
+"""What beat asks of the cache."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from .warming import warm_all
+
+
+@shared_task(name="cache.warm", queue="cache")
+def warm() -> dict[str, bool]:
+    """Run the registered warmers; Flower shows which ones went well."""
+    return warm_all()
