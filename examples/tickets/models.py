@@ -69,6 +69,8 @@ class Order(BaseModel):
     cancelled_at = models.DateTimeField(null=True, blank=True)
 
     class Meta(BaseModel.Meta):
+        # "order" alone is a word of SQL.
+        db_table = "ticket_order"
         constraints = [
             models.UniqueConstraint(fields=["buyer", "token"], name="tickets_order_once_per_token")
         ]

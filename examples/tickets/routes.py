@@ -10,13 +10,25 @@ from uuid import UUID
 from django.conf import settings
 
 from core.events import Backoff, Discard, Event, registry
+from core.signals.audit_signals import platform_fee_changed
 from core.signals.notification_events import notification_requested
 from workers.analytics.routes import track
+from workers.cache.routes import invalidates
 from workers.notifications.routes import notifies
 
 from . import city_guide
+from .listing import ON_SALE
 from .models import Order, SalesFigures
 from .signals import happening_published, ticket_purchased, ticket_refunded
+
+# The list of happenings shows prices and what is left.
+invalidates(
+    happening_published,
+    ticket_purchased,
+    ticket_refunded,
+    platform_fee_changed,
+    keys=[ON_SALE],
+)
 
 # Measured: nothing in a payload that says who somebody is leaves the house.
 track(happening_published, ticket_purchased, ticket_refunded)

@@ -8,7 +8,6 @@ from uuid import UUID
 from django.contrib.auth import authenticate, login, logout
 from django.http import HttpRequest, JsonResponse
 from django.middleware.csrf import get_token
-from django.utils import timezone
 
 from core.exceptions import AuthenticationError, NotFoundError
 from core.models import PlatformFeeConfig
@@ -24,9 +23,8 @@ from .api import (
     require_user,
 )
 from .forms import FeeForm, HappeningForm, OrderForm, SignInForm, parse
+from .listing import on_sale
 from .models import Happening, Order, SalesFigures
-
-PAGE = 100
 
 
 class SessionView(ApiView):
@@ -51,9 +49,7 @@ class HappeningsView(ApiView):
     """What is on, and publishing something new."""
 
     def get(self, request: HttpRequest) -> JsonResponse:
-        coming = Happening.objects.filter(starts_at__gt=timezone.now()).order_by("starts_at")
-        found = coming.select_related("organiser")[:PAGE]
-        return JsonResponse({"happenings": [happening_json(happening) for happening in found]})
+        return JsonResponse({"happenings": on_sale()})
 
     def post(self, request: HttpRequest) -> JsonResponse:
         require_user(request)
