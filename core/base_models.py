@@ -1,0 +1,40 @@
+"""The base models: what most models of a domain app inherit from."""
+
+from __future__ import annotations
+
+from core.lifecycle import LifecycleModel
+from core.model_mixins import SoftDeletePart, TableNamingMixin, TimestampsPart, UUIDPart
+
+
+class TimeStampedModel(TimestampsPart):
+    """`created_at` and `updated_at`, both indexed."""
+
+    class Meta:
+        abstract = True
+
+
+class SoftDeleteModel(SoftDeletePart):
+    """Rows that are marked instead of removed."""
+
+    class Meta(SoftDeletePart.Meta):
+        abstract = True
+
+
+class DBBaseModel(TableNamingMixin, UUIDPart, TimestampsPart):
+    """A UUID key, timestamps and a table named after the class; nothing else."""
+
+    class Meta:
+        abstract = True
+
+
+class BaseModel(DBBaseModel, TimeStampedModel, SoftDeleteModel, LifecycleModel):
+    """The usual parent of a domain model.
+
+    It has a UUID key, timestamps, soft deletion, a table named after the class, the newest rows
+    first, and it announces what happens to its rows (see `LifecycleModel` for the options). A
+    child with a `Meta` of its own says `class Meta(BaseModel.Meta)`, or it loses the ordering.
+    """
+
+    class Meta(SoftDeletePart.Meta):
+        abstract = True
+        ordering = ["-created_at"]

@@ -1,0 +1,202 @@
+"""LifecycleModel: whatever happens to a row is announced by a signal, in the same transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from contextlib import nullcontext
+from typing import Any, ClassVar, Self
+
+from django.db import models, router, transaction
+from django.db.models.signals import class_prepared, post_delete, post_save
+
+from core.announcements import (
+    announce_created,
+    announce_deleted,
+    announce_updated,
+    deletion_by,
+)
+from core.changes import diff, names_of, snapshot, watched
+from core.managers import LifecycleManager
+
+Values = dict[str, Any]
+
+
+class LifecycleModel(models.Model):
+    """A model whose rows announce that they were created, updated or deleted.
+
+    "Updated" names the fields that differ from what this instance loaded or saved last; nothing is
+    announced when none does. What is written past the instance and its manager (raw SQL, fixtures,
+    migrations) is not announced.
+    """
+
+    # False: changes to this model are nobody's news.
+    emits_events: ClassVar[bool] = True
+    # Fields that never appear in events; a change of these alone is not announced.
+    event_exclude: ClassVar[Collection[str]] = ()
+    # Fields whose change is announced without the values. Passwords, tokens etc. always are.
+    event_masked: ClassVar[Collection[str]] = ()
+    # True: bulk operations read the old values as well, and rows that changed alike share an event.
+    track_bulk_changes: ClassVar[bool] = False
+
+    # The values known to be in the database, as (attribute names, values); None: unknown.
+    _loaded: tuple[Collection[str], Collection[Any]] | None = None
+    # While a save is under way: what was in the database, and what is now.
+    _before: Values | None = None
+    _saved: Values | None = None
+
+    objects = LifecycleManager()
+
+    class Meta:
+        abstract = True
+        # Django changes rows through the base manager too: SET_NULL, related managers.
+        base_manager_name = "objects"
+
+    @classmethod
+    def from_db(cls, db: str | None, field_names: Collection[str], values: Collection[Any]) -> Self:
+        """Build the instance as Django does, and keep what was loaded to tell changes by."""
+        instance = super().from_db(db, field_names, values)
+        if cls.emits_events:
+            instance._loaded = field_names, snapshot(cls, field_names, values)
+        return instance
+
+    def refresh_from_db(
+        self,
+        using: str | None = None,
+        fields: Iterable[str] | None = None,
+        from_queryset: models.QuerySet[Self] | None = None,
+    ) -> None:
+        """Reload as Django does; the reloaded values are what later changes are told by."""
+        fields = None if fields is None else list(fields)
+        super().refresh_from_db(using=using, fields=fields, from_queryset=from_queryset)
+        current = _current(self)
+        if fields is not None:
+            reloaded = names_of(type(self), fields)
+            current = self._known() | {k: v for k, v in current.items() if k in reloaded}
+        self._remember(current)
+
+    def save_base(
+        self,
+        raw: bool = False,
+        force_insert: Any = False,
+        force_update: bool = False,
+        using: str | None = None,
+        update_fields: Iterable[str] | None = None,
+    ) -> None:
+        """Write the row and its event in one transaction."""
+        using = using or router.db_for_write(type(self), instance=self)
+        options: Any = {
+            "raw": raw,
+            "force_insert": force_insert,
+            "force_update": force_update,
+            "using": using,
+            "update_fields": update_fields,
+        }
+        if raw or not self.emits_events:
+            return super().save_base(**options)
+        begun = transaction.get_connection(using).in_atomic_block
+        with nullcontext() if begun else transaction.atomic(using=using):
+            self._before = self._old_values(using, force_insert, force_update, update_fields)
+            super().save_base(**options)
+        # A transaction begun before may yet roll back: then the next save looks up what is there.
+        self._remember(None if begun else self._saved)
+        self._before = self._saved = None
+
+    def delete(self, using: str | None = None, keep_parents: bool = False) -> Any:
+        """Remove the row, and announce it with all that goes with it in one transaction."""
+        using = using or router.db_for_write(type(self), instance=self)
+        with deletion_by(self, using):
+            return super().delete(using=using, keep_parents=keep_parents)
+
+    def _known(self) -> Values:
+        return dict(zip(*self._loaded, strict=True)) if self._loaded else {}
+
+    def _remember(self, values: Values | None) -> None:
+        self._loaded = None if values is None else (list(values), list(values.values()))
+
+    def _old_values(
+        self,
+        using: str,
+        force_insert: Any,
+        force_update: bool,
+        update_fields: Iterable[str] | None,
+    ) -> Values:
+        """Return what the database holds in the fields about to be written."""
+        key = self._meta.pk
+        made_here = self._state.adding and not force_update
+        if self.pk is None or force_insert or (made_here and key.has_default()):
+            return {}
+        known = self._known()
+        if self._state.db != using or known.get(key.attname) != self.pk:
+            known = {}
+        written = self.__dict__ if update_fields is None else names_of(type(self), update_fields)
+        unknown = [name for name in watched(type(self)) if name in written and name not in known]
+        if unknown:
+            rows = type(self)._base_manager.using(using).filter(pk=self.pk)
+            known |= rows.select_for_update().values(*unknown).first() or {}
+        return known
+
+
+def _current(instance: models.Model) -> Values:
+    names = {field.attname for field in instance._meta.concrete_fields}
+    held = {name: value for name, value in instance.__dict__.items() if name in names}
+    return dict(zip(held, snapshot(type(instance), held, held.values()), strict=True))
+
+
+def _after_save(
+    sender: type[LifecycleModel],
+    instance: LifecycleModel,
+    created: bool,
+    raw: bool,
+    using: str,
+    update_fields: Iterable[str] | None,
+    **kwargs: Any,
+) -> None:
+    if raw:
+        return
+    current = _current(instance)
+    if update_fields is not None:
+        written = names_of(sender, update_fields)
+        current = {name: value for name, value in current.items() if name in written}
+    current |= _computed(instance, [name for name, v in current.items() if _is_expression(v)])
+    before = {} if created else instance._before or {}
+    instance._saved = before | current
+    changes = diff(sender, before, current)
+    if created:
+        announce_created(instance, changes, using)
+    elif changes:
+        announce_updated(instance, changes, using)
+
+
+def _is_expression(value: Any) -> bool:
+    return hasattr(value, "resolve_expression")
+
+
+def _computed(instance: LifecycleModel, names: list[str]) -> Values:
+    """Return what the database made of fields that were set to an expression, such as F("n")+1."""
+    if not names:
+        return {}
+    rows = type(instance)._base_manager.using(instance._state.db)
+    return dict(rows.filter(pk=instance.pk).values(*names).get())
+
+
+def _after_delete(
+    sender: type[LifecycleModel],
+    instance: LifecycleModel,
+    using: str,
+    origin: object,
+    **kwargs: Any,
+) -> None:
+    last = instance._known() or _current(instance)
+    changes = {name: [old, None] for name, (_, old) in diff(sender, {}, last).items()}
+    announce_deleted(instance, changes, using, origin)
+
+
+def _watch(sender: type[models.Model], **kwargs: Any) -> None:
+    # One receiver per model: a receiver for all would take Django's fast deletion from every
+    # model of the system. Models in migrations have plain bases, so they are never watched.
+    if issubclass(sender, LifecycleModel) and sender.emits_events:
+        post_save.connect(_after_save, sender=sender)
+        post_delete.connect(_after_delete, sender=sender)
+
+
+class_prepared.connect(_watch)
