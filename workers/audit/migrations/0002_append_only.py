@@ -30,7 +30,8 @@ DROP FUNCTION signalbox_audit_append_only();
 def _on_postgresql(sql):
     def run(apps, schema_editor):
         if schema_editor.connection.vendor == "postgresql":
-            schema_editor.execute(sql)
+            # Without parameters, so that "%" stays what it is.
+            schema_editor.execute(sql, params=None)
 
     return run
 
