@@ -54,8 +54,7 @@ def _play(workdir: Path, fakes: FakeServer, options: argparse.Namespace) -> int:
     began = time.monotonic()
     print("Starting Valkey, web, worker, beat and Flower ...", flush=True)
     with Stack(workdir, env=_environment(workdir, fakes)) as stack:
-        os.environ.update(stack.environment)
-        django.setup()
+        _join(stack)
         # These need models, so Django has to be set up, for the database of this stack.
         from config.demo.report import report
         from config.demo.story import Story
@@ -73,6 +72,15 @@ def _play(workdir: Path, fakes: FakeServer, options: argparse.Namespace) -> int:
             threading.Event().wait()
         print("Stopping ...", flush=True)
     return 0 if passed else 1
+
+
+def _join(stack: Stack) -> None:
+    """Set Django up in this process as it is in the processes of the stack."""
+    os.environ.update(stack.environment)
+    # Importing the stack has read the settings already, as they are without it.
+    for name in [name for name in sys.modules if name.startswith("config.settings")]:
+        del sys.modules[name]
+    django.setup()
 
 
 def _environment(workdir: Path, fakes: FakeServer) -> dict[str, str]:
