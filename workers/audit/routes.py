@@ -40,6 +40,7 @@ def _matches(name: str, patterns: tuple[str, ...]) -> bool:
     queue="audit",
     batch_size=500,
     atomic=True,
+    lease=15,
     replay=False,
     when=is_audited,
 )

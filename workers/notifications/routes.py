@@ -41,6 +41,7 @@ _created = GrowingRoute(
     queue="notifications",
     batch_size=200,
     atomic=True,
+    lease=15,
     replay=False,
 )
 
@@ -68,6 +69,8 @@ _created.add(notification_requested)
     name="notifications.send-sms",
     queue="notifications",
     when=lambda event: event.data["channel"] == "sms",
+    # Longer than Twilio may take to connect and to answer.
+    lease=30,
     replay=False,
 )
 def send_sms(event: Event) -> None:
