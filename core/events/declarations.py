@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from weakref import WeakSet
+from weakref import ref
 
 from django.dispatch import Signal
 
@@ -18,27 +18,25 @@ class Declared:
     """The signals of this process by name; the one declared last is the current one."""
 
     def __init__(self) -> None:
-        self._all: WeakSet[EventSignal] = WeakSet()
-        self._order: dict[int, int] = {}
-        self._count = 0
+        self._named: dict[str, list[ref[EventSignal]]] = {}
 
     def add(self, signal: EventSignal) -> None:
-        self._count += 1
-        self._order[id(signal)] = self._count
-        self._all.add(signal)
+        """Add a signal; it stays for as long as somebody holds it."""
+        living = [kept for kept in self._named.get(signal.name, []) if kept() is not None]
+        self._named[signal.name] = [*living, ref(signal)]
 
     def get(self, name: str) -> EventSignal | None:
-        """Return the signal of this name, or None."""
-        found = self.named(name)
-        return found[-1] if found else None
-
-    def named(self, name: str) -> list[EventSignal]:
-        """Return every living signal of this name, oldest first."""
-        return [signal for signal in self.all() if signal.name == name]
+        """Return the signal of this name that was declared last, or None."""
+        for kept in reversed(self._named.get(name, ())):
+            signal = kept()
+            if signal is not None:
+                return signal
+        return None
 
     def all(self) -> list[EventSignal]:
-        """Return every living signal, oldest first."""
-        return sorted(self._all, key=lambda signal: self._order[id(signal)])
+        """Return every living signal, those of one name oldest first."""
+        found = [kept() for named in list(self._named.values()) for kept in named]
+        return [signal for signal in found if signal is not None]
 
 
 declared = Declared()

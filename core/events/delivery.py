@@ -94,6 +94,7 @@ class Holding:
         self._rows = {row.id: row for row in rows}
         self._deadline = deadline
         self._leased_at = time.monotonic()
+        self._shortest = min({self._lease(name) for name in {row.route for row in rows}})
         self._done: list[int] = []
         self._done_since = 0.0
         self._releases: list[Release] = []
@@ -122,7 +123,7 @@ class Holding:
         passed = time.monotonic() - self._leased_at
         if started:
             return self.store.renew(ids, self.token, route.lease, started=True)
-        if passed < _RENEW_AFTER * min(self._leases()):
+        if passed < _RENEW_AFTER * self._shortest:
             return None
         held: set[int] = set()
         self._leased_at = time.monotonic()
@@ -162,27 +163,23 @@ class Holding:
 
     # -- inside ---------------------------------------------------------------------------
 
-    def _leases(self) -> Iterable[float]:
-        return {self._lease(row) for row in self._rows.values()} or {60.0}
-
     def _by_lease(self) -> dict[float, list[int]]:
         released = {release.id for release in self._releases} | set(self._done)
         members: dict[float, list[int]] = defaultdict(list)
         for row in self._rows.values():
             if row.id not in released:
-                members[self._lease(row)].append(row.id)
+                members[self._lease(row.route)].append(row.id)
         return members
 
     @staticmethod
-    def _lease(row: Claimed) -> float:
-        route = routing.get(row.route)
+    def _lease(name: str) -> float:
+        route = routing.get(name)
         return route.lease if route else 60.0
 
     def _flush(self) -> None:
         if self._done:
             done, self._done = self._done, []
-            longest = max(self._lease(self._rows[id]) for id in done)
-            self._settle_surely(done, "done", "", longest)
+            self._settle_surely(done, "done", "", self._shortest)
             self.drop(done)
 
     def _settle_surely(self, ids: Sequence[int], outcome: str, reason: str, within: float) -> None:

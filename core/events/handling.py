@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from django.db import connections, transaction
@@ -350,8 +351,13 @@ def envelope(row: Claimed) -> Event:
         causation_id=row.causation_id,
         delivery_id=delivery_id(row.event_id, row.id),
         attempt=row.attempts + 1,
-        sensitive=frozenset(row.sensitive.split()),
+        sensitive=_names(row.sensitive),
     )
+
+
+@lru_cache(maxsize=1024)
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
 
 
 def with_data(event: Event, text: str) -> Event:

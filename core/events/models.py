@@ -42,8 +42,14 @@ class Delivery(models.Model):
     """
 
     id = models.BigAutoField(primary_key=True)
+    # No constraint and no index: each would cost every event more than all lookups by it save,
+    # and the table holds unfinished work only.
     event = models.ForeignKey(
-        EventRecord, on_delete=models.DO_NOTHING, db_constraint=False, related_name="deliveries"
+        EventRecord,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="deliveries",
     )
     route = models.CharField(max_length=200)
     lane = models.CharField(max_length=255, null=True, blank=True)

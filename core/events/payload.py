@@ -223,7 +223,7 @@ _DECODERS: dict[str, Callable[[Any], Any]] = {
 
 def _decode(value: Any) -> Any:
     if type(value) is list:
-        return [_decode(item) for item in value]
+        return [_decode(item) if type(item) in _NESTED else item for item in value]
     if type(value) is not dict:
         return value
     if len(value) == 1:
@@ -232,7 +232,13 @@ def _decode(value: Any) -> Any:
             if key not in _DECODERS:
                 raise EventPayloadError(f"the stored payload has the unknown type tag {key!r}")
             return _DECODERS[key](value[key])
-    return {(key[1:] if key[:1] == "$" else key): _decode(item) for key, item in value.items()}
+    return {
+        (key[1:] if key[:1] == "$" else key): _decode(item) if type(item) in _NESTED else item
+        for key, item in value.items()
+    }
+
+
+_NESTED = (dict, list)
 
 
 def _load_enum(path: str, value: Any) -> Enum:

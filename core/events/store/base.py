@@ -190,10 +190,10 @@ class Store(ABC):
         if not routes:
             return []
         with transaction.atomic(using=self.alias):
-            names = [route.name for route in routes]
+            these, names = self.among("d.route", (route.name for route in routes))
             where, params = self._where(scope, waiting=True)
             found = self._rows(
-                f"SELECT d.id, d.route FROM {DELIVERY} d WHERE d.route IN ({_marks(names)}) "
+                f"SELECT d.id, d.route FROM {DELIVERY} d WHERE {these} "
                 f"AND d.state = 1 AND d.suspect AND d.route NOT IN "
                 f"(SELECT name FROM {ROUTE} WHERE paused) AND {where} "
                 f"ORDER BY d.due_at LIMIT 1 {self.skip_locked}",
@@ -272,39 +272,40 @@ class Store(ABC):
         """Put these deliveries under lease and return them with their events."""
         if not ids:
             return []
+        these, params = self.among("id", ids)
         self._execute(
             f"UPDATE {DELIVERY} SET state = 2, token = %s, started = %s, "
-            f"due_at = {self.after('%s')} WHERE id IN ({_marks(ids)}) AND state IN (0, 1)",
-            [token, started, seconds, *ids],
+            f"due_at = {self.after('%s')} WHERE {these} AND state IN (0, 1)",
+            [token, started, seconds, *params],
         )
         return self._leased(ids, token)
 
     def _leased(self, ids: Sequence[int], token: int) -> list[Claimed]:
+        these, params = self.among("d.id", ids)
         return self._claimed(
             f"SELECT {CLAIMED_COLUMNS} FROM {DELIVERY} d JOIN {EVENT} e ON e.id = d.event_id "
-            f"WHERE d.id IN ({_marks(ids)}) AND d.token = %s ORDER BY d.id",
-            [*ids, token],
+            f"WHERE {these} AND d.token = %s ORDER BY d.id",
+            [*params, token],
         )
 
     def renew(
         self, ids: Sequence[int], token: int, seconds: float, *, started: bool = False
     ) -> set[int]:
         """Give the rows that this token still holds a whole lease; return which they are."""
+        these, params = self.among("id", ids)
         return set(
             self._ids(
                 f"UPDATE {DELIVERY} SET due_at = {self.after('%s')}, started = %s "
-                f"WHERE id IN ({_marks(ids)}) AND token = %s RETURNING id",
-                [seconds, started, *ids, token],
+                f"WHERE {these} AND token = %s RETURNING id",
+                [seconds, started, *params, token],
             )
         )
 
     def held(self, ids: Sequence[int], token: int) -> set[int]:
         """Return which of these rows this token still holds."""
+        these, params = self.among("id", ids)
         return set(
-            self._ids(
-                f"SELECT id FROM {DELIVERY} WHERE id IN ({_marks(ids)}) AND token = %s",
-                [*ids, token],
-            )
+            self._ids(f"SELECT id FROM {DELIVERY} WHERE {these} AND token = %s", [*params, token])
         )
 
     def release(self, releases: Sequence[Release], token: int) -> set[int]:
@@ -345,10 +346,11 @@ class Store(ABC):
         held = {row[0]: row[1:] for row in rows}
         if not held:
             return []
+        these, params = self.among("d.id", held)
         claimed = self._claimed(
             f"SELECT {CLAIMED_COLUMNS} FROM {DELIVERY} d JOIN {EVENT} e ON e.id = d.event_id "
-            f"WHERE d.id IN ({_marks(held)}) ORDER BY d.id",
-            list(held),
+            f"WHERE {these} ORDER BY d.id",
+            params,
         )
         return [(row, held[row.id][0], bool(held[row.id][1])) for row in claimed]
 
@@ -399,10 +401,10 @@ class Store(ABC):
 
     def open_in(self, names: Sequence[str]) -> float | None:
         """Return the seconds until the first of these rate-limited routes opens, if one is shut."""
+        these, params = self.among("name", names)
         rows = self._rows(
-            f"SELECT min(closed_until) FROM {ROUTE} WHERE name IN ({_marks(names)}) "
-            f"AND closed_until > {self.now}",
-            list(names),
+            f"SELECT min(closed_until) FROM {ROUTE} WHERE {these} AND closed_until > {self.now}",
+            params,
         )
         if rows[0][0] is None:
             return None
@@ -449,29 +451,40 @@ class Store(ABC):
 
     # -- tools ----------------------------------------------------------------------------
 
+    def among(self, column: str, values: Iterable[Any]) -> tuple[str, list[Any]]:
+        """Return the SQL and the parameters of "column is one of these"."""
+        values = list(values)
+        marks = ", ".join(["%s"] * len(values)) or "NULL"
+        return f"{column} IN ({marks})", values
+
     def _where(self, scope: Scope, *, waiting: bool) -> tuple[str, list[Any]]:
         parts = ["1 = 1"]
         params: list[Any] = []
         if waiting and not scope.scheduled:
             parts.append(f"d.due_at <= {self.now}")
         if scope.events is not None:
-            parts.append(f"d.event_id IN ({_marks(scope.events)})")
-            params += [self.uuid(event) for event in scope.events]
+            these, events = self.among("d.event_id", map(self.uuid, scope.events))
+            parts.append(these)
+            params += events
         if scope.exclude:
-            parts.append(f"d.id NOT IN ({_marks(scope.exclude)})")
-            params += scope.exclude
+            these, excluded = self.among("d.id", scope.exclude)
+            parts.append(f"NOT ({these})")
+            params += excluded
         return " AND ".join(parts), params
 
     def uuid(self, value: UUID) -> Any:
         return value
 
+    def _cursor(self) -> Any:
+        return self.connection.cursor()
+
     def _execute(self, sql: str, params: Sequence[Any]) -> int:
-        with self.connection.cursor() as cursor:
+        with self._cursor() as cursor:
             cursor.execute(sql, params)
             return int(cursor.rowcount)
 
     def _rows(self, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
-        with self.connection.cursor() as cursor:
+        with self._cursor() as cursor:
             cursor.execute(sql, params)
             rows: list[tuple[Any, ...]] = cursor.fetchall()
             return rows
@@ -484,10 +497,6 @@ class Store(ABC):
 
     def _claimed(self, sql: str, params: Sequence[Any]) -> list[Claimed]:
         return [Claimed._make(row) for row in self._rows(sql, params)]
-
-
-def _marks(values: Iterable[Any]) -> str:
-    return ", ".join("%s" for _ in values) or "NULL"
 
 
 def allowance(rate: Rate, limit: int, grants: list[list[float]], now: float) -> Allowance:
