@@ -6,7 +6,7 @@ from typing import Any
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 from celery import Celery
-from celery.signals import beat_init, worker_init
+from celery.signals import import_modules
 from django.core.exceptions import ImproperlyConfigured
 
 from config import redis_transport
@@ -19,10 +19,9 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
 
-@worker_init.connect
-@beat_init.connect
+@import_modules.connect(sender=app)
 def refuse_bad_environment(**kwargs: Any) -> None:
-    """Stop the process when an environment variable cannot be used."""
+    """Stop a worker, beat or Flower when an environment variable cannot be used."""
     try:
         require_valid_environment()
     except ImproperlyConfigured as error:

@@ -41,6 +41,8 @@ CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 
 CELERY_TASK_QUEUES = [Queue(name, routing_key=name) for name in QUEUES]
 CELERY_TASK_DEFAULT_QUEUE = "default"
+# A task named "cache.warm" goes to the queue "cache", and so on.
+CELERY_TASK_ROUTES = {f"{name}.*": {"queue": name} for name in QUEUES}
 CELERY_TASK_DEFAULT_DELIVERY_MODE = "transient"
 CELERY_TASK_PUBLISH_RETRY_POLICY = {
     "max_retries": 1,

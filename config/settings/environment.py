@@ -3,6 +3,7 @@
 import difflib
 import os
 import secrets
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,15 +128,15 @@ def local_secret(path: Path, size: int = 50) -> str:
     """
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f"{path.name}.{os.getpid()}")
-        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        descriptor, draft = tempfile.mkstemp(dir=path.parent)
+        with open(descriptor, "w") as file:
             file.write(secrets.token_urlsafe(size))
         try:
             os.link(draft, path)
         except FileExistsError:
             pass
         finally:
-            draft.unlink()
+            os.unlink(draft)
     return path.read_text()
 
 

@@ -18,6 +18,12 @@ LOGGING = {
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
-    # Django gives its own loggers handlers of their own; one handler at the root is enough.
-    "loggers": {"django": {"handlers": [], "level": LOG_LEVEL, "propagate": True}},
+    "loggers": {
+        # Django gives its own logger handlers of its own; the one at the root is enough.
+        "django": {"handlers": [], "level": LOG_LEVEL, "propagate": True},
+        # One line per second saying that the sweep was sent, and one that it was received; the
+        # worker's line that it is done, with its result, is enough.
+        "celery.beat": {"level": "WARNING"},
+        "celery.worker.strategy": {"level": "WARNING"},
+    },
 }

@@ -13,7 +13,9 @@ __all__ = [
     "WSGI_APPLICATION",
 ]
 
-from .environment import VAR_DIR
+from pathlib import Path
+
+from .environment import VAR_DIR, env
 
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
@@ -43,7 +45,7 @@ TEMPLATES = [
 ]
 
 STATIC_URL = "static/"
-STATIC_ROOT = VAR_DIR / "static"
+STATIC_ROOT = Path(env.text("STATIC_ROOT", str(VAR_DIR / "static")))
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"

@@ -82,6 +82,7 @@ class Stack:
         """Return the environment of the children, with the addresses of the stack's servers."""
         own = {
             "VAR_DIR": str(self.workdir),
+            "STATIC_ROOT": str(self.workdir / "static"),
             "PYTHONUNBUFFERED": "1",
             "DJANGO_SETTINGS_MODULE": "config.settings",
             "REMAP_SIGTERM": "SIGQUIT",  # see CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT

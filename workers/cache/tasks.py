@@ -7,7 +7,7 @@ from celery import shared_task
 from .warming import warm_all
 
 
-@shared_task(name="cache.warm", queue="cache")
+@shared_task(name="cache.warm", ignore_result=True)
 def warm() -> dict[str, bool]:
     """Run the registered warmers; Flower shows which ones went well."""
     return warm_all()
