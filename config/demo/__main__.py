@@ -19,7 +19,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import django
+from requests import RequestException
 
+from config.demo.client import ApiError
 from config.demo.fakes import FakeServer, fake_server
 from config.settings.environment import VAR_DIR
 from config.stack import Stack, StackError
@@ -38,7 +40,7 @@ def main() -> int:
     except KeyboardInterrupt:
         print("\nStopped; nothing was left running.")
         return 130
-    except StackError as error:
+    except (StackError, ApiError, RequestException) as error:
         print(f"The demo could not go on: {error}", file=sys.stderr)
         return 1
 
@@ -68,10 +70,17 @@ def _play(workdir: Path, fakes: FakeServer, options: argparse.Namespace) -> int:
             view.close()
         passed = report(story, seconds=time.monotonic() - began)
         if options.keep:
-            print("Everything is left running; Ctrl-C stops it.", flush=True)
-            threading.Event().wait()
+            _wait_for_ctrl_c()
         print("Stopping ...", flush=True)
     return 0 if passed else 1
+
+
+def _wait_for_ctrl_c() -> None:
+    print("Everything is left running; Ctrl-C stops it.", flush=True)
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        print()
 
 
 def _join(stack: Stack) -> None:
@@ -106,7 +115,7 @@ def _workdir() -> Iterator[Path]:
     directory = Path(tempfile.mkdtemp(prefix="demo-", dir=VAR_DIR))
     try:
         yield directory
-    except StackError:
+    except Exception:
         print(f"The logs are in {directory / 'log'}/", file=sys.stderr)
         raise
     else:

@@ -192,7 +192,7 @@ class _Handler(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         if url.path != "/_received":
             return self._reply(404, {"message": f"there is no {url.path} here"})
-        kind = parse_qs(url.query).get("kind", [None])[0]
+        kind: Any = parse_qs(url.query).get("kind", [None])[0]
         self._reply(200, [vars(item) for item in self.server.fakes.received(kind)])
 
     def do_POST(self) -> None:

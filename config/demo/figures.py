@@ -7,7 +7,8 @@ from dataclasses import dataclass, fields
 from django.db.models import Count, Sum
 
 from core.events import registry
-from core.events.models import Delivery, EventRecord, Settlement, State
+from core.events.models import Delivery, EventRecord, Settlement
+from core.events.state import State
 
 COLUMNS = {
     State.READY: "due",

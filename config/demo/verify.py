@@ -6,7 +6,6 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import Any
 from uuid import UUID
@@ -119,9 +118,9 @@ class Verification:
     @staticmethod
     def _figures() -> Check:
         lines = OrderLine.objects.values_list("happening", "quantity", "earnings", "fee")
-        totals: dict[Any, tuple[int, Decimal, Decimal]] = {}
+        totals: dict[Any, tuple[Any, ...]] = {}
         for happening, *amounts in lines.filter(order__cancelled_at=None):
-            before = totals.get(happening, (0, Decimal(0), Decimal(0)))
+            before = totals.get(happening, (0, 0, 0))
             totals[happening] = tuple(map(sum, zip(before, amounts, strict=True)))
         found = SalesFigures.objects.values_list("pk", "tickets", "earnings", "fees")
         return compare(

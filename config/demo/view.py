@@ -107,7 +107,7 @@ class LiveView:
         """Take the table away and leave the notes, so that they can be read afterwards."""
         self._live.stop()
         for line in self._notes:
-            self._live.console.print(line, markup=False, highlight=False)
+            self._live.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _headline(self, events: int, rate: float, sent: int, target: int) -> RenderableType:
         grid = Table.grid(expand=True, padding=(0, 2))

@@ -11,7 +11,7 @@ from .models import Happening, Order, OrderLine, Organiser, SalesFigures
 
 
 @admin.register(Organiser)
-class OrganiserAdmin(admin.ModelAdmin):
+class OrganiserAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
     """Organisers."""
 
     list_display = ["name", "owner"]
@@ -20,7 +20,7 @@ class OrganiserAdmin(admin.ModelAdmin):
 
 
 @admin.register(Happening)
-class HappeningAdmin(admin.ModelAdmin):
+class HappeningAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
     """Happenings, with how full they are."""
 
     list_display = ["title", "organiser", "starts_at", "price", "capacity", "sold"]
@@ -42,7 +42,7 @@ class ReadOnly:
         return False
 
 
-class OrderLineInline(ReadOnly, admin.TabularInline):
+class OrderLineInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]  # not generic at run time
     """The lines of an order."""
 
     model = OrderLine
@@ -50,7 +50,7 @@ class OrderLineInline(ReadOnly, admin.TabularInline):
 
 
 @admin.register(Order)
-class OrderAdmin(ReadOnly, admin.ModelAdmin):
+class OrderAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
     """Orders, without the buyers' phone numbers."""
 
     list_display = ["id", "buyer", "created_at", "cancelled_at"]
@@ -61,7 +61,7 @@ class OrderAdmin(ReadOnly, admin.ModelAdmin):
 
 
 @admin.register(SalesFigures)
-class SalesFiguresAdmin(ReadOnly, admin.ModelAdmin):
+class SalesFiguresAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
     """The running totals."""
 
     list_display = ["happening", "purchases", "refunds", "tickets", "earnings", "fees"]

@@ -46,7 +46,7 @@ class SignInForm(forms.Form):
     password = forms.CharField(max_length=128, strip=False)
 
 
-class HappeningForm(forms.ModelForm):
+class HappeningForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run time
     """A happening to publish."""
 
     organiser = forms.ModelChoiceField(Organiser.objects.all())

@@ -17,8 +17,7 @@ LONGEST = 100
 
 def on_sale() -> list[dict[str, Any]]:
     """Return the next happenings; `routes` clears the entry whenever one of them changes."""
-    found: list[dict[str, Any]] = cache.get_or_set(ON_SALE, _on_sale, SECONDS)
-    return found
+    return cache.get_or_set(ON_SALE, _on_sale, SECONDS) or []
 
 
 def _on_sale() -> list[dict[str, Any]]:

@@ -34,7 +34,7 @@ class Happening(BaseModel):
         max_digits=8,
         decimal_places=2,
         validators=[MinValueValidator(Decimal(0))],
-        help_text="What the organiser earns per ticket; the platform fee comes on top.",
+        help_text="What the organiser earns per ticket; the fee comes on top.",
     )
     capacity = models.PositiveIntegerField(validators=[MinValueValidator(1)])
     sold = models.PositiveIntegerField(default=0, editable=False)

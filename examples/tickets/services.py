@@ -32,7 +32,7 @@ def publish(
     *, organiser: Organiser, title: str, starts_at: datetime, price: Decimal, capacity: int
 ) -> Happening:
     """Put a happening on sale and return it."""
-    happening = Happening.objects.create(
+    happening: Happening = Happening.objects.create(
         organiser=organiser, title=title, starts_at=starts_at, price=price, capacity=capacity
     )
     happening_published.send(

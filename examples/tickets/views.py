@@ -120,14 +120,16 @@ def _session(request: HttpRequest) -> JsonResponse:
 
 
 def _happening(pk: UUID) -> Happening:
-    happening = Happening.objects.select_related("organiser").filter(pk=pk).first()
+    happening: Happening | None = (
+        Happening.objects.select_related("organiser").filter(pk=pk).first()
+    )
     if happening is None:
         raise NotFoundError("There is no such happening", details={"happening": pk})
     return happening
 
 
 def _own_order(request: HttpRequest, pk: UUID) -> Order:
-    order = Order.objects.filter(pk=pk, buyer=require_user(request)).first()
+    order: Order | None = Order.objects.filter(pk=pk, buyer=require_user(request)).first()
     if order is None:
         raise NotFoundError("There is no such order", details={"order": pk})
     return order
