@@ -38,7 +38,7 @@ def event_context(
     `actor` and `tenant` are ids or model instances (their primary key is taken); None clears.
     What is not given stays as it was; on leaving the block the former context is back.
     """
-    changes = {
+    changes: dict[str, Any] = {
         name: _as_id(name, value)
         for name, value in (
             ("actor_id", actor),

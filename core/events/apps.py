@@ -5,7 +5,7 @@ from django.utils.module_loading import autodiscover_modules
 
 
 class EventsConfig(AppConfig):
-    """The event engine; at start it finds the `signals` and `routes` modules of every installed app."""
+    """The event engine; at start it finds the `signals` and `routes` modules of all apps."""
 
     name = "core.events"
     label = "signalbox_events"

@@ -30,6 +30,10 @@ logger = logging.getLogger(__name__)
 
 # Done work is settled together with what is done within this time, in seconds.
 _SETTLE_WITHIN = 0.02
+# A claim may go on for so long after its time, in seconds; then what is left goes back.
+_GRACE = 1.0
+# A claim that is thought to take longer than this, in seconds, is a slow one.
+_SLOW = 0.05
 # Leases are renewed once this part of the shortest one has passed.
 _RENEW_AFTER = 0.05
 
@@ -236,6 +240,7 @@ def run_round(
     unlimited: bool = False,
     suspects: bool = True,
     deadline: float | None = None,
+    on_slow: Callable[[], object] | None = None,
 ) -> Round:
     """Claim once for all these routes, handle and settle; the suspects when nothing else is due."""
     store = store_for(conf.database)
@@ -250,11 +255,15 @@ def run_round(
         if route.ordered or route.limited:
             claims.append(_exclusive(store, route, scope, unlimited))
     for claim in claims:
-        round_.merge(_claim_and_handle(store, claim, routes, deadline))
+        round_.merge(_claim_and_handle(store, claim, routes, deadline, on_slow))
     if suspects and not round_.taken and plain:
         round_.merge(
             _claim_and_handle(
-                store, lambda token: store.claim_suspect(plain, token, scope), routes, deadline
+                store,
+                lambda token: store.claim_suspect(plain, token, scope),
+                routes,
+                deadline,
+                on_slow,
             )
         )
     return round_
@@ -278,6 +287,7 @@ def _claim_and_handle(
     claim: Callable[[int], list[Claimed]],
     routes: Sequence[Route],
     deadline: float | None,
+    on_slow: Callable[[], object] | None,
 ) -> Round:
     token = secrets.randbits(63)
     rows = claim(token)
@@ -285,6 +295,8 @@ def _claim_and_handle(
         return Round()
     holding = Holding(store, token, rows, deadline)
     known = {route.name: route for route in routes}
+    if on_slow is not None and sum(pace.seconds(known[row.route]) for row in rows) > _SLOW:
+        on_slow()
     limits = {name: pace.limit(known[name]) for name in {row.route for row in rows}}
     holding.handle(known)
     counts = Counter(row.route for row in rows)
@@ -311,13 +323,15 @@ def work(
     queues: set[str] | None,
     *,
     seconds: float,
-    on_full: Callable[[set[str]], None] | None = None,
+    on_full: Callable[[set[str]], object] | None = None,
+    on_slow: Callable[[], object] | None = None,
     wait: Callable[[float], bool] | None = None,
 ) -> Worked:
     """Deliver what is due on these queues (None: all) for about so many seconds.
 
-    `on_full` is called once with the queues on which a claim took all that it could. `wait(until)`
-    is asked when nothing is left to do; True means that there may be work again.
+    `on_full` is called once with the queues on which a claim took all that it could, `on_slow`
+    before a claim is handled that may take long. `wait(until)` is asked when nothing is left to
+    do; True means that there may be work again.
     """
     until = time.monotonic() + seconds
     worked = Worked()
@@ -326,7 +340,8 @@ def work(
         routes = routing.of_queues(queues)
         if not routes:
             return worked
-        round_ = run_round(routes, suspects=suspects, deadline=until + seconds)
+        deadline = until + max(seconds, _GRACE)
+        round_ = run_round(routes, suspects=suspects, deadline=deadline, on_slow=on_slow)
         worked.tally.merge(round_.tally)
         worked.again_in = soonest(worked.again_in, round_.again_in)
         if round_.full and on_full is not None:

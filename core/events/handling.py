@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from django.db import connections, transaction
+from django.db import transaction
 
 from core.context import Context, using_context
 from core.events.declarations import declared
@@ -22,7 +22,7 @@ from core.events.retry import Discard, PartialFailure, Retry
 from core.events.routing import Route
 from core.events.state import State, delivery_id
 from core.events.store import Claimed, Release
-from core.events.trouble import describe, is_passing, trace
+from core.events.trouble import describe, drop_if_broken, is_passing, trace
 
 if TYPE_CHECKING:
     from core.events.delivery import Holding
@@ -228,9 +228,7 @@ class RouteRun:
             describe(error, [unit.event for unit in units]),
             len(units),
         )
-        connection = connections[self._holding.alias]
-        if not connection.in_atomic_block:
-            connection.close_if_unusable_or_obsolete()
+        drop_if_broken(self._holding.alias)
         for unit in units:
             self._block(unit)
             delay = self._route.backoff.delay(unit.lead.attempts + 1)

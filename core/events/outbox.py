@@ -183,11 +183,11 @@ def _foreign_transaction() -> str | None:
 
 
 def _write(events: Sequence[NewEvent], queues: set[str]) -> None:
-    alias = conf.database
+    alias, deliver_here = conf.database, conf.inline
     store_for(alias).insert(events)
     if not queues:
         return
-    if conf.inline:
+    if deliver_here:
         ids = [event.id for event in events]
         transaction.on_commit(lambda: inline.deliver(ids), using=alias, robust=True)
     else:

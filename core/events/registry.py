@@ -60,7 +60,7 @@ class SignalRegistry:
         patterns = _patterns(signals_or_globs)
 
         def register(handler: Handler | str) -> Handler:
-            found = _load(handler)
+            found: Handler = _load(handler)
             self._routing.add(_build(found, patterns, chosen))
             return found
 
@@ -100,7 +100,7 @@ class SignalRegistry:
         """Return all routes, or those that an event of this name takes."""
         if event_name is None:
             return list(self._routing)
-        return list(self._routing.match(getattr(event_name, "name", event_name)))
+        return list(self._routing.match(str(getattr(event_name, "name", event_name))))
 
     def unroute(self, name: str) -> Route:
         """Remove a route and return it. Raises UnknownRoute when there is none."""

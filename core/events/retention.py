@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from django.db.models import Exists, OuterRef, QuerySet
 from django.db.models.functions import Now
@@ -67,7 +68,7 @@ def _remove(
 ) -> int:
     removed = 0
     while True:
-        ids = list(rows.order_by("pk").values_list("pk", flat=True)[:_BATCH])
+        ids: list[Any] = list(rows.order_by("pk").values_list("pk", flat=True)[:_BATCH])
         if not ids:
             return removed
         found = rows.model._base_manager.using(rows.db).filter(pk__in=ids)

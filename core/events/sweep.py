@@ -57,15 +57,16 @@ class Swept:
 def sweep() -> Swept:
     """Reclaim expired leases and wake the queues that have due work, if it is time for that."""
     store = store_for(conf.database)
-    memory = store.take_duty(_DUTY, _STUCK)
-    if memory is None:
+    duty = store.take_duty(_DUTY, _STUCK)
+    if duty is None:
         return Swept()
+    memory, now = duty
     started = time.monotonic()
     remembered: dict[str, Any] = json.loads(memory)
     try:
         swept = reclaim()
-        remembered["queues"] = _wake(store, swept, remembered.get("queues", {}))
-        _raise_floors(store, remembered)
+        remembered["queues"] = _wake(store, swept, remembered.get("queues", {}), now)
+        _raise_floors(store, remembered, now)
     finally:
         taken = time.monotonic() - started
         store.leave_duty(_DUTY, max(_EVERY, taken / _SHARE), json.dumps(remembered))
@@ -142,10 +143,9 @@ def _announce(deaths: Sequence[tuple[Claimed, str]]) -> None:
         )
 
 
-def _wake(store: Store, swept: Swept, known: dict[str, Any]) -> dict[str, Any]:
+def _wake(store: Store, swept: Swept, known: dict[str, Any], now: float) -> dict[str, Any]:
     """Wake the queues that have due work; one that does not answer with growing pauses."""
     due = due_queues(store, list(routing))
-    now = time.time()
     remembered: dict[str, Any] = {}
     for queue, head in due.items():
         before = known.get(queue)
@@ -177,8 +177,7 @@ def _head(route: Route, found: Due) -> str:
     return f"{route.name}:{found.ready}:{found.waiting}"
 
 
-def _raise_floors(store: Store, remembered: dict[str, Any]) -> None:
-    now = time.time()
+def _raise_floors(store: Store, remembered: dict[str, Any], now: float) -> None:
     if 0 <= now - remembered.get("floors_at", 0) < _FLOORS_EVERY:
         return
     store.ensure_routes([route.name for route in routing])

@@ -17,7 +17,7 @@ def deliver(*, queue: str) -> dict[str, Any]:
 
 @shared_task(name="events.sweep", ignore_result=True)
 def sweep_events() -> dict[str, Any]:
-    """Find lost leases and lost wake-ups. Returns what was found, or nothing when it was not due."""
+    """Find lost leases and lost wake-ups. Returns what was found; nothing when not due."""
     return sweep.sweep().as_dict()
 
 

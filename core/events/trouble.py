@@ -6,7 +6,7 @@ import sqlite3
 import traceback
 from collections.abc import Iterable
 
-from django.db import DatabaseError, InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError, OperationalError, connections
 
 from core.events.event import MASK, Event
 
@@ -36,6 +36,20 @@ def is_passing(error: BaseException | None) -> bool:
         # libpq reports a connection that broke without an SQLSTATE.
         return isinstance(error, OperationalError)
     return state[:2] in _PASSING_CLASSES or state in _PASSING_CODES
+
+
+def drop_if_broken(alias: str) -> None:
+    """Close a connection that an error has left unusable, so that the next use opens another.
+
+    Celery closes connections around tasks by count, not by state, when it keeps them.
+    """
+    connection = connections[alias]
+    if connection.in_atomic_block or not connection.errors_occurred:
+        return
+    if connection.is_usable():
+        connection.errors_occurred = False
+    else:
+        connection.close()
 
 
 def describe(error: object, events: Iterable[Event]) -> str:

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from celery import current_app
-from kombu import Connection
+from kombu.connection import Connection
 
 from core.events.conf import conf
 from core.events.doorbell import doorbell
@@ -103,7 +103,7 @@ class Publisher:
     def _connect() -> Connection:
         connection: Connection = current_app.connection_for_write(connect_timeout=_PATIENCE)
         connection.transport_options = {
-            **connection.transport_options,
+            **(connection.transport_options or {}),
             **_NO_RETRY,
             "socket_timeout": _PATIENCE,
             "socket_connect_timeout": _PATIENCE,

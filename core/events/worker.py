@@ -11,8 +11,8 @@ from django.db import connections
 
 from core.events import delivery, sweep, wakeup
 from core.events.conf import conf
-from core.events.delivery import Tally
 from core.events.doorbell import doorbell
+from core.events.trouble import drop_if_broken
 
 logger = logging.getLogger(__name__)
 
@@ -25,26 +25,26 @@ def deliver(queue: str) -> dict[str, Any]:
 
     One claim for all of them is what makes a steady trickle cheap: whoever is awake takes all.
     """
+    drop_if_broken(conf.database)
     queues = served_queues() | {queue}
     listener = doorbell.listen(queues) if _may_linger else None
     worked = delivery.work(
         queues,
         seconds=conf.task_seconds,
         on_full=wakeup.publish,
+        # While a slow handler runs, nobody should count on this task to look.
+        on_slow=listener.leave if listener else None,
         wait=listener.wait if listener else None,
     )
     if listener is not None and listener.leave():
-        worked.tally.merge(_last_look(queues))
+        last = delivery.work(queues, seconds=0)
+        worked.tally.merge(last.tally)
+        worked.left |= last.left
     if worked.left:
         wakeup.publish([queue])
     elif worked.again_in is not None and worked.again_in < conf.sweep_seconds:
         wakeup.ring([queue], after=worked.again_in)
     return worked.tally.as_dict()
-
-
-def _last_look(queues: set[str]) -> Tally:
-    """Take what was rung for while the sign was still up."""
-    return delivery.work(queues, seconds=0).tally
 
 
 def served_queues() -> set[str]:
@@ -80,7 +80,7 @@ class SweepTimer(threading.Thread):
                 logger.warning("the worker's sweep failed: %s", type(error).__name__)
                 logger.debug("the worker's sweep failed", exc_info=True)
             finally:
-                connections[conf.database].close_if_unusable_or_obsolete()
+                drop_if_broken(conf.database)
         connections.close_all()
 
     def stop(self) -> None:

@@ -123,6 +123,7 @@ class Store(ABC):
     """The statements of one database. Each method is one step and says what it commits."""
 
     now: str
+    epoch: str
 
     def __init__(self, alias: str) -> None:
         self.alias = alias
@@ -416,19 +417,23 @@ class Store(ABC):
     def seconds_until(self, moment: str) -> str:
         """Return the SQL of the seconds from now to a time."""
 
-    def take_duty(self, name: str, seconds: float) -> str | None:
-        """Take a duty for so many seconds; return its memory, or None when another has it."""
-        self._execute(
+    def take_duty(self, name: str, seconds: float) -> tuple[str, float] | None:
+        """Take a duty for so many seconds, unless another has it.
+
+        Returns its memory and the database's time in seconds since 1970.
+        """
+        sql = (
+            f"UPDATE {DUTY} SET until = {self.after('%s')} WHERE name = %s "
+            f"AND until <= {self.now} RETURNING memory, {self.epoch}"
+        )
+        rows = self._rows(sql, [seconds, name])
+        if not rows and self._execute(
             f"INSERT INTO {DUTY} (name, until) VALUES (%s, {self.now}) "
             "ON CONFLICT (name) DO NOTHING",
             [name],
-        )
-        rows = self._rows(
-            f"UPDATE {DUTY} SET until = {self.after('%s')} WHERE name = %s "
-            f"AND until <= {self.now} RETURNING memory",
-            [seconds, name],
-        )
-        return str(rows[0][0]) if rows else None
+        ):
+            rows = self._rows(sql, [seconds, name])
+        return (str(rows[0][0]), float(rows[0][1])) if rows else None
 
     def leave_duty(self, name: str, seconds: float, memory: str) -> None:
         """Leave a duty to whoever comes next after so many seconds."""
@@ -448,6 +453,7 @@ class Store(ABC):
 
     def raise_floors(self, names: Iterable[str]) -> None:
         """Move each route's floor up to its first ready delivery, where that pays."""
+        return
 
     # -- tools ----------------------------------------------------------------------------
 

@@ -52,6 +52,7 @@ class PostgresStore(Store):
 
     # Not now(): that is the start of the transaction, which a test's may lie far back.
     now = "statement_timestamp()"
+    epoch = "EXTRACT(EPOCH FROM statement_timestamp())"
     skip_locked = "FOR UPDATE SKIP LOCKED"
 
     def among(self, column: str, values: Iterable[Any]) -> tuple[str, list[Any]]:
@@ -210,10 +211,7 @@ class PostgresStore(Store):
         return int(rows[0][0])
 
     def lock_route(self, name: str) -> tuple[bool, str, float]:
-        sql = (
-            f"SELECT paused, grants, EXTRACT(EPOCH FROM statement_timestamp()) "
-            f"FROM {ROUTE} WHERE name = %s FOR UPDATE"
-        )
+        sql = f"SELECT paused, grants, {self.epoch} FROM {ROUTE} WHERE name = %s FOR UPDATE"
         rows = self._rows(sql, [name])
         if not rows:
             self._execute(

@@ -31,6 +31,7 @@ class SqliteStore(Store):
 
     # Django writes times as text with six decimals; these compare with those as text does.
     now = "strftime('%%Y-%%m-%%d %%H:%%M:%%f000', 'now')"
+    epoch = "(julianday('now') - 2440587.5) * 86400.0"
 
     def after(self, seconds: str) -> str:
         shift = f"printf('%%+.3f seconds', {seconds})"
@@ -143,8 +144,7 @@ class SqliteStore(Store):
             [name],
         )
         ((paused, grants, now),) = self._rows(
-            "SELECT paused, grants, (julianday('now') - 2440587.5) * 86400.0 "
-            f"FROM {ROUTE} WHERE name = %s",
+            f"SELECT paused, grants, {self.epoch} FROM {ROUTE} WHERE name = %s",
             [name],
         )
         return bool(paused), str(grants), float(now)
