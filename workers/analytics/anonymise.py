@@ -62,7 +62,7 @@ def anonymous(event: Event) -> dict[str, Any]:
 
 def _mapping(data: Mapping[str, Any], sensitive: Set[str]) -> dict[str, Any]:
     return {
-        key: _person_id(value) if _is_person(key) else _value(value, sensitive)
+        key: _person_id(value) if _is_person(key, value) else _value(value, sensitive)
         for key, value in data.items()
         if not (key in sensitive or is_secret(key) or _is_personal(key))
     }
@@ -77,7 +77,7 @@ def _value(value: Any, sensitive: Set[str]) -> Any:
         return [_value(item, sensitive) for item in value]
     if isinstance(value, ModelRef):
         # Not its text, which for a person is the name.
-        people = _is_person(value.model.rpartition(".")[2])
+        people = _names_person(value.model.rpartition(".")[2])
         return {"model": value.model, "pk": pseudonym(value.pk) if people else str(value.pk)}
     return json_integer(value)
 
@@ -93,14 +93,22 @@ def _person_id(value: Any) -> Any:
     return None if value is None else pseudonym(value)
 
 
+def _is_person(name: str, value: Any) -> bool:
+    # One guest is somebody, `guests: 3` is a number, `guests: [3, 7]` is two people.
+    return _names_person(name) or (
+        isinstance(value, list | tuple | set | frozenset) and _names_person(name.removesuffix("s"))
+    )
+
+
 @lru_cache(maxsize=4096)
 def _is_personal(name: str) -> bool:
-    return bool(words(name) & _PERSONAL)
+    found = words(name)
+    return not _PERSONAL.isdisjoint(found | {word.removesuffix("s") for word in found})
 
 
 @lru_cache(maxsize=4096)
-def _is_person(name: str) -> bool:
+def _names_person(name: str) -> bool:
     found = words(name)
-    return (bool(found & _PEOPLE) and found <= _PEOPLE | {"id", "ids", "pk", "uuid"}) or (
-        name.lower().endswith(("_by", "_by_id")) or name.endswith("By")
+    return (not _PEOPLE.isdisjoint(found) and found <= _PEOPLE | {"id", "pk", "uuid"}) or (
+        name.endswith(("_by", "_by_id", "By"))
     )

@@ -22,7 +22,7 @@ def entries(event: Event) -> Iterator[dict[str, Any]]:
     common = {
         "event_id": event.id,
         "occurred_at": event.occurred_at,
-        "action": event.name,
+        "action": _action(event),
         "actor": event.actor_id or str(event.data.get("changed_by") or SYSTEM),
         "changes": _changes(event.name, data),
         "request": _mapping(data.get("request")),
@@ -50,12 +50,22 @@ def subjects(event: Event) -> list[Subject]:
         return list(dict.fromkeys((model, str(pk), "") for pk in event.data["pks"]))
     if isinstance(model, str) and "pk" in event.data:
         return [(model, str(event.data["pk"]), _text(event, "text"))]
-    references = [value for value in event.data.values() if isinstance(value, ModelRef)]
+    references = [
+        value
+        for field, value in event.data.items()
+        if isinstance(value, ModelRef) and field not in event.sensitive
+    ]
     if references:
         own = [reference for reference in references if reference.model == event.sender]
         return [(each.model, str(each.pk), each.text) for each in dict.fromkeys(own or references)]
     id_field = f"{event.sender.rpartition('.')[2].lower()}_id"
     return [(event.sender, _text(event, id_field), "")]
+
+
+def _action(event: Event) -> str:
+    # `audit.event` is how apps record an action that has no signal of its own.
+    named = event.data.get("action") if event.name == "audit.event" else None
+    return named[:200] if isinstance(named, str) else event.name
 
 
 def _text(event: Event, field: str) -> str:

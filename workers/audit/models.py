@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, ClassVar, NoReturn
 
@@ -56,14 +57,25 @@ class AuditLogQuerySet(models.QuerySet["AuditLog"]):
 
     def _prune_some(self, before: datetime) -> int:
         using = router.db_for_write(self.model)
-        with transaction.atomic(using=using):
-            if connections[using].vendor == "postgresql":
-                with connections[using].cursor() as cursor:
-                    # Until the end of this transaction the trigger lets deletes pass.
-                    cursor.execute("SELECT set_config('signalbox.audit_retention', 'on', true)")
-            old = self.filter(occurred_at__lt=before).order_by("occurred_at")
-            some = old.values_list("pk", flat=True)[:_PRUNED_AT_ONCE]
-            return int(self.using(using).filter(pk__in=list(some))._raw_delete(using))
+        with transaction.atomic(using=using), _retention(using):
+            old = self.using(using).filter(occurred_at__lt=before).order_by("occurred_at")
+            keys = list(old.values_list("pk", flat=True)[:_PRUNED_AT_ONCE])
+            portion = self.using(using).filter(pk__in=keys)
+            deleted, _ = super(AuditLogQuerySet, portion).delete()
+            return deleted
+
+
+@contextmanager
+def _retention(using: str) -> Iterator[None]:
+    """Let deletes pass the trigger that keeps the table append-only, within a block."""
+    if connections[using].vendor != "postgresql":
+        yield
+        return
+    with connections[using].cursor() as cursor:
+        # Local to the transaction, so a failure closes it too.
+        cursor.execute("SELECT set_config('signalbox.audit_retention', 'on', true)")
+        yield
+        cursor.execute("SELECT set_config('signalbox.audit_retention', 'off', true)")
 
 
 class AuditLog(models.Model):

@@ -28,12 +28,15 @@ def render(text: str, values: Mapping[str, Any]) -> str:
 def fields_of(text: str) -> set[str]:
     """Return the names of the variables in a text. Raises TemplateError if it cannot be read."""
     try:
-        names = {name for _, name, _, _ in Formatter().parse(text) if name is not None}
+        parts = [part for part in Formatter().parse(text) if part[1] is not None]
     except ValueError as error:
         raise TemplateError(f"the text cannot be read: {error}") from error
+    names = {str(name) for _, name, _, _ in parts}
     for name in names:
         if not name.isidentifier():
             raise TemplateError(f"{{{name}}} is not a plain name; use names such as {{amount}}")
+    if any("{" in (spec or "") for _, _, spec, _ in parts):
+        raise TemplateError("a format cannot have variables of its own")
     return names
 
 
