@@ -1,0 +1,1 @@
+"""An app whose effects can be counted."""
