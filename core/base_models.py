@@ -27,7 +27,9 @@ class DBBaseModel(TableNamingMixin, UUIDPart, TimestampsPart):
         abstract = True
 
 
-class BaseModel(DBBaseModel, TimeStampedModel, SoftDeleteModel, LifecycleModel):
+class BaseModel(  # type: ignore[misc]  # the parts of soft deletion win over those of the life cycle
+    DBBaseModel, TimeStampedModel, SoftDeleteModel, LifecycleModel
+):
     """The usual parent of a domain model.
 
     It has a UUID key, timestamps, soft deletion, a table named after the class, the newest rows

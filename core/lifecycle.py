@@ -40,9 +40,8 @@ class LifecycleModel(models.Model):
 
     # The values known to be in the database, as (attribute names, values); None: unknown.
     _loaded: tuple[Collection[str], Collection[Any]] | None = None
-    # While a save is under way: what was in the database, and what is now.
+    # While a save is under way: what was in the database.
     _before: Values | None = None
-    _saved: Values | None = None
 
     objects = LifecycleManager()
 
@@ -52,9 +51,15 @@ class LifecycleModel(models.Model):
         base_manager_name = "objects"
 
     @classmethod
-    def from_db(cls, db: str | None, field_names: Collection[str], values: Collection[Any]) -> Self:
+    def from_db(
+        cls,
+        db: str | None,
+        field_names: Collection[str],
+        values: Collection[Any],
+        **options: Any,
+    ) -> Self:
         """Build the instance as Django does, and keep what was loaded to tell changes by."""
-        instance = super().from_db(db, field_names, values)
+        instance = super().from_db(db, field_names, values, **options)
         if cls.emits_events:
             instance._loaded = field_names, snapshot(cls, field_names, values)
         return instance
@@ -68,6 +73,8 @@ class LifecycleModel(models.Model):
         """Reload as Django does; the reloaded values are what later changes are told by."""
         fields = None if fields is None else list(fields)
         super().refresh_from_db(using=using, fields=fields, from_queryset=from_queryset)
+        if not self.emits_events:
+            return
         current = _current(self)
         if fields is not None:
             reloaded = names_of(type(self), fields)
@@ -94,12 +101,17 @@ class LifecycleModel(models.Model):
         if raw or not self.emits_events:
             return super().save_base(**options)
         begun = transaction.get_connection(using).in_atomic_block
-        with nullcontext() if begun else transaction.atomic(using=using):
-            self._before = self._old_values(using, force_insert, force_update, update_fields)
-            super().save_base(**options)
-        # A transaction begun before may yet roll back: then the next save looks up what is there.
-        self._remember(None if begun else self._saved)
-        self._before = self._saved = None
+        certain = False
+        try:
+            with nullcontext() if begun else transaction.atomic(using=using):
+                self._before = self._old_values(using, force_insert, force_update, update_fields)
+                super().save_base(**options)
+            certain = not begun
+        finally:
+            self._before = None
+            if not certain:
+                # The transaction may yet roll back: the next save looks up what is there.
+                self._remember(None)
 
     def delete(self, using: str | None = None, keep_parents: bool = False) -> Any:
         """Remove the row, and announce it with all that goes with it in one transaction."""
@@ -159,7 +171,7 @@ def _after_save(
         current = {name: value for name, value in current.items() if name in written}
     current |= _computed(instance, [name for name, v in current.items() if _is_expression(v)])
     before = {} if created else instance._before or {}
-    instance._saved = before | current
+    instance._remember(before | current)
     changes = diff(sender, before, current)
     if created:
         announce_created(instance, changes, using)

@@ -44,7 +44,7 @@ class LifecycleQuerySet(models.QuerySet[Row, Row]):
         if not fields:
             return super().update(**kwargs)
         self._for_write = True
-        tracked = self.model.track_bulk_changes or "is_deleted" in fields  # type: ignore[attr-defined]
+        tracked = self._is_tracked() or "is_deleted" in fields
         with transaction.atomic(using=self.db, savepoint=False):
             before = self._lock(fields if tracked else ())
             count = 0
@@ -109,8 +109,11 @@ class LifecycleQuerySet(models.QuerySet[Row, Row]):
         with deletion_by(self, self.db):
             return super().delete()
 
-    delete.alters_data = True  # type: ignore[attr-defined]  # Django's mark on a method
-    delete.queryset_only = True  # type: ignore[attr-defined]  # Django's mark on a method
+    # Django's marks: templates may not call this, and managers do not offer it.
+    delete.alters_data = delete.queryset_only = True  # type: ignore[attr-defined]
+
+    def _is_tracked(self) -> bool:
+        return bool(getattr(self.model, "track_bulk_changes", False))
 
     def _is_refused(self) -> bool:
         # Django explains what is wrong with these.
@@ -141,7 +144,7 @@ class LifecycleQuerySet(models.QuerySet[Row, Row]):
         return not query.distinct and query.group_by is None and len(query.alias_map) <= 1
 
     def _exactly(self, pks: Sequence[Any]) -> Self:
-        rows = self._chain()
+        rows = self.all()
         # The locked rows have met the condition; an earlier part of this update may change that.
         rows.query.where = WhereNode()
         return rows.filter(pk__in=pks)
@@ -175,7 +178,7 @@ class LifecycleQuerySet(models.QuerySet[Row, Row]):
         announce_bulk(self.model, ((pk, changes) for pk in pks), self.db, exact=False)
 
     def _announce_created(self, objs: Sequence[models.Model]) -> None:
-        tracked = self.model.track_bulk_changes  # type: ignore[attr-defined]
+        tracked = self._is_tracked()
         rows = ((o.pk, diff(self.model, {}, o.__dict__) if tracked else {}) for o in objs)
         announce_bulk(self.model, rows, self.db, exact=tracked, signal=model_created)
 
@@ -218,7 +221,7 @@ def _forget(objs: Iterable[Any]) -> None:
 LifecycleManager = models.Manager.from_queryset(LifecycleQuerySet, "LifecycleManager")
 
 
-class HidesDeleted(Exact):  # type: ignore[type-arg]  # generic for type checkers only
+class HidesDeleted(Exact):
     """The condition that a manager adds by itself; `with_deleted()` knows it by its type."""
 
 
@@ -235,10 +238,9 @@ class SoftDeleteQuerySet(LifecycleQuerySet[Row]):
 
     def with_deleted(self) -> Self:
         """Show deleted rows as well; an explicit filter on `is_deleted` stays."""
-        self._not_support_combined_queries("with_deleted")
         if self.query.is_sliced:
             raise TypeError("Cannot filter a query once a slice has been taken.")
-        rows = self._chain()
+        rows = self.filter()  # a copy; refused for union() and the like
         _show_deleted(rows.query.where)
         return rows
 
@@ -270,11 +272,10 @@ class SoftDeleteQuerySet(LifecycleQuerySet[Row]):
         """Remove the rows from the database, with what Django's `on_delete` rules say."""
         return super().delete()
 
-    for _method in (delete, restore, hard_delete):
-        # Django's marks: templates may not call these, and managers do not offer them.
-        _method.alters_data = True  # type: ignore[attr-defined]
-        _method.queryset_only = True  # type: ignore[attr-defined]
-    del _method
+    # Django's marks: templates may not call these, and managers do not offer them.
+    delete.alters_data = delete.queryset_only = True  # type: ignore[attr-defined]
+    restore.alters_data = restore.queryset_only = True  # type: ignore[attr-defined]
+    hard_delete.alters_data = hard_delete.queryset_only = True  # type: ignore[attr-defined]
 
     def _touched(self) -> Values:
         # update() goes past auto_now.

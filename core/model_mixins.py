@@ -21,22 +21,31 @@ _WORD_START = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _MARKS = ("is_deleted", "deleted_at")
 
 
-class TableNaming(ModelBase):
-    """Names the table of a model after its class, unless it has a name already.
+class CompleteMeta(ModelBase):
+    """Completes `Meta` of a model that has a table, unless it says something else.
 
-    The name must be in `Meta` before Django builds the class, or migrations would not see it.
+    The table is named after the class. The base manager is the one that any parent asks for; Django
+    would look at the first parent only. Both must stand in `Meta` before Django builds the class,
+    or migrations would not see them.
     """
 
     def __new__(
         mcs, name: str, bases: tuple[type, ...], attrs: dict[str, Any], **kwargs: Any
     ) -> Any:
         own = attrs.get("Meta")
-        meta = own or next((base.Meta for base in bases if hasattr(base, "Meta")), None)
-        is_table = not getattr(own, "abstract", False) and not getattr(own, "proxy", False)
-        if is_table and not getattr(meta, "db_table", None):
-            table = attrs.get("__tablename__") or snake_case(name)
-            attrs["Meta"] = type("Meta", (meta,) if meta else (), {"db_table": table})
+        if not getattr(own, "abstract", False) and not getattr(own, "proxy", False):
+            attrs["Meta"] = _completed(own, bases, attrs.get("__tablename__") or snake_case(name))
         return super().__new__(mcs, name, bases, attrs, **kwargs)
+
+
+def _completed(own: Any, bases: tuple[type, ...], table: str) -> type:
+    inherited = [base.Meta for base in bases if hasattr(base, "Meta")]
+    meta = own or next(iter(inherited), None)
+    values = {"db_table": getattr(meta, "db_table", None) or table}
+    managers = [getattr(each, "base_manager_name", None) for each in (own, *inherited)]
+    if any(managers):
+        values["base_manager_name"] = next(filter(None, managers))
+    return type("Meta", (meta,) if meta else (), values)
 
 
 def snake_case(name: str) -> str:
@@ -44,7 +53,7 @@ def snake_case(name: str) -> str:
     return _WORD_START.sub("_", name).lower()
 
 
-class TableNamingMixin(models.Model, metaclass=TableNaming):
+class TableNamingMixin(models.Model, metaclass=CompleteMeta):
     """`UserProfile` is stored in `user_profile`; `__tablename__` or `Meta.db_table` wins.
 
     Two apps with a class of the same name need an explicit name for one of them.
@@ -101,7 +110,7 @@ class SoftDeletePart(models.Model):
         # Following a foreign key leads to deleted rows as well.
         base_manager_name = "all_objects"
 
-    def delete(
+    def delete(  # type: ignore[override]  # `soft` comes first; Django itself passes keywords
         self, soft: bool = True, using: str | None = None, keep_parents: bool = False
     ) -> tuple[int, dict[str, int]]:
         """Mark the row as deleted, or remove it with `soft=False`; return what Django returns."""
@@ -132,10 +141,9 @@ class SoftDeletePart(models.Model):
         """Remove the row from the database, with what Django's `on_delete` rules say."""
         return super().delete(using=using, keep_parents=keep_parents)
 
-    for _method in (delete, soft_delete, restore, hard_delete):
-        # Django's mark: templates may not call these.
-        _method.alters_data = True  # type: ignore[attr-defined]
-    del _method
+    # Django's mark: templates may not call these.
+    delete.alters_data = soft_delete.alters_data = True  # type: ignore[attr-defined]
+    restore.alters_data = hard_delete.alters_data = True  # type: ignore[attr-defined]
 
     def _mark(self, *, deleted: bool, using: str | None) -> bool:
         using = using or router.db_for_write(type(self), instance=self)

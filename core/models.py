@@ -50,9 +50,9 @@ class PlatformFeeQuerySet(models.QuerySet["PlatformFeeConfig"]):
         """Refuse: there is always a platform fee."""
         raise BusinessLogicError("The platform fee cannot be deleted, only changed")
 
-    update.alters_data = True  # type: ignore[attr-defined]  # Django's mark on a method
-    delete.alters_data = True  # type: ignore[attr-defined]  # Django's mark on a method
-    delete.queryset_only = True  # type: ignore[attr-defined]  # Django's mark on a method
+    # Django's marks: templates may not call these, and managers do not offer `delete`.
+    update.alters_data = delete.alters_data = True  # type: ignore[attr-defined]
+    delete.queryset_only = True  # type: ignore[attr-defined]
 
 
 class PlatformFeeConfig(TimeStampedModel):

@@ -1,0 +1,158 @@
+"""Models of each kind that the base models and mixins make possible."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from django.db import models
+
+from core.base_models import BaseModel, DBBaseModel, TimeStampedModel
+from core.lifecycle import LifecycleModel
+from core.model_mixins import SoftDeleteMixin, TimestampMixin, UUIDPrimaryKeyMixin
+
+
+class Shelf(BaseModel):
+    """Something that books stand on."""
+
+    label = models.CharField(max_length=50, unique=True)
+
+    def __str__(self) -> str:
+        return self.label
+
+
+class Book(BaseModel):
+    """A model with a field of each kind that events treat in a way of their own."""
+
+    class Genre(models.TextChoices):
+        NOVEL = "novel"
+        ESSAY = "essay"
+
+    title = models.CharField(max_length=100)
+    shelf = models.ForeignKey(Shelf, on_delete=models.CASCADE, null=True, related_name="books")
+    sequel_to = models.ForeignKey("self", on_delete=models.SET_NULL, null=True)
+    price = models.DecimalField(max_digits=6, decimal_places=2, default=Decimal("9.90"))
+    genre = models.CharField(max_length=10, choices=Genre.choices, default=Genre.NOVEL)
+    copies = models.IntegerField(default=0)
+    notes = models.JSONField(default=dict)
+    text = models.TextField(default="")
+    cover = models.FileField(default="")
+    scan = models.BinaryField(default=b"")
+    printed_on = models.DateField(null=True)
+    access_token = models.CharField(max_length=50, default="")
+    owner_phone = models.CharField(max_length=50, default="")
+    views = models.IntegerField(default=0)
+
+    event_exclude = ("views",)
+    event_masked = ("owner_phone",)
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class Novel(Book):
+    """A book in a table of its own."""
+
+    pages = models.IntegerField(default=0)
+
+
+class Paperback(Book):
+    """A book by another name."""
+
+    class Meta:
+        proxy = True
+
+
+class Page(BaseModel):
+    """A model with a required parent that is removed with it."""
+
+    book = models.ForeignKey(Book, on_delete=models.CASCADE, related_name="pages_of_it")
+    number = models.IntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.number} of {self.book.title}"
+
+
+class Account(BaseModel):
+    """A model whose bulk changes are announced with old and new values."""
+
+    name = models.CharField(max_length=50)
+    balance = models.IntegerField(default=0)
+
+    track_bulk_changes = True
+
+    class Meta(BaseModel.Meta):
+        constraints = [models.UniqueConstraint(fields=["name"], name="sample_account_name")]
+
+
+class Counter(BaseModel):
+    """A model that fires no events."""
+
+    value = models.IntegerField(default=0)
+
+    emits_events = False
+
+
+class Ticket(LifecycleModel):
+    """Life cycle signals with a key made by the database, and without soft deletion."""
+
+    seat = models.CharField(max_length=10, unique=True)
+
+
+class Draft(SoftDeleteMixin):
+    """Soft deletion with an integer key and without timestamps."""
+
+    title = models.CharField(max_length=50)
+    parent = models.ForeignKey("self", on_delete=models.CASCADE, null=True, related_name="children")
+
+
+class Stamped(TimeStampedModel):
+    """Timestamps alone."""
+
+    name = models.CharField(max_length=50)
+
+
+class PlainHTTPRecord(DBBaseModel):
+    """A UUID key, timestamps and a table name."""
+
+
+class LoginLog(DBBaseModel):
+    """A table name of its own."""
+
+    __tablename__ = "user_login_log"
+
+
+class MixinsFirst(UUIDPrimaryKeyMixin, SoftDeleteMixin, TimestampMixin, BaseModel):
+    """Mixins before the base model."""
+
+
+class MixinsLast(BaseModel, TimestampMixin, SoftDeleteMixin, UUIDPrimaryKeyMixin):
+    """Mixins after the base model."""
+
+    class Meta(BaseModel.Meta):
+        db_table = "mixins_at_the_end"
+
+
+class Room(models.Model):
+    """A model that knows nothing of life cycle signals."""
+
+    def __str__(self) -> str:
+        return f"room {self.pk}"
+
+
+class Desk(BaseModel):
+    """A model whose parent knows nothing of life cycle signals."""
+
+    room = models.ForeignKey(Room, on_delete=models.CASCADE)
+
+
+class Seat(BaseModel):
+    """A model whose unique value is free again when its row is deleted."""
+
+    number = models.IntegerField()
+
+    class Meta(BaseModel.Meta):
+        constraints = [
+            models.UniqueConstraint(
+                fields=["number"], condition=models.Q(is_deleted=False), name="sample_seat_number"
+            )
+        ]

@@ -1,0 +1,6 @@
+"""The settings of the system, with an app whose models only tests use."""
+
+from config.settings import *  # noqa: F403 - these are those settings
+from config.settings import INSTALLED_APPS
+
+INSTALLED_APPS = [*INSTALLED_APPS, "tests.sample"]
