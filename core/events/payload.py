@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
+from functools import cache
 from importlib import import_module
 from typing import Any
 from uuid import UUID
@@ -44,7 +45,7 @@ def encode(data: Mapping[str, Any], *, signal: str, limit: int) -> str:
         plain = _Encoder(limit).mapping(data, 0)
         blob = _dump(plain)
     except _Refused as refused:
-        place = ".".join(reversed(refused.place)) or "payload"
+        place = _printable(".".join(reversed(refused.place))) or "payload"
         raise EventPayloadError(
             f"{signal}: {place!r} {refused.reason}",
             details={"signal": signal, "key": place},
@@ -69,7 +70,7 @@ def decode(text: str) -> dict[str, Any]:
         decoded = _decode(data) if '"$' in text else data
     except EventPayloadError:
         raise
-    except (ValueError, TypeError, ArithmeticError) as error:
+    except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError) as error:
         raise EventPayloadError(f"the stored payload cannot be read: {error}") from error
     if not isinstance(decoded, dict):
         raise EventPayloadError(f"the stored payload is {type(decoded).__name__}, not an object")
@@ -78,15 +79,20 @@ def decode(text: str) -> dict[str, Any]:
 
 class _Encoder:
     def __init__(self, limit: int) -> None:
-        # Every item costs a byte at least, so this bounds shared structures that unfold hugely.
-        self.items_left = limit
+        self._limit = limit
+        # Every item and every character costs a byte at least, so this bounds shared structures
+        # that unfold hugely, before they are written.
+        self._left = limit
 
     def value(self, value: Any, depth: int) -> Any:
         kind = type(value)
-        if kind is str or kind is bool or value is None:
+        if kind is str:
+            self._spend(len(value))
+            return value
+        if kind is bool or value is None:
             return value
         if kind is int:
-            return value if value in _INT64 else {"$int": hex(value)}
+            return value if value in _INT64 else self.tagged("$int", hex(value))
         if kind is float:
             return _finite(value)
         if kind is dict:
@@ -109,6 +115,7 @@ class _Encoder:
                 if not isinstance(key, str):
                     raise _Refused(f"is a key of type {type(key).__name__}; keys must be strings")
                 name = str.__str__(key)
+                self._spend(len(name))
                 encoded["$" + name if name[:1] == "$" else name] = self.value(item, depth + 1)
             except _Refused as refused:
                 refused.place.append(str(key))
@@ -140,9 +147,19 @@ class _Encoder:
     def _enter(self, value: Any, depth: int) -> None:
         if depth >= MAX_DEPTH:
             raise _Refused(f"is nested deeper than {MAX_DEPTH} levels, or contains itself")
-        self.items_left -= len(value)
-        if self.items_left < 0:
-            raise _Refused("has more items than an event may have bytes")
+        self._spend(len(value))
+
+    def tagged(self, tag: str, text: str) -> dict[str, str]:
+        self._spend(len(text))
+        return {tag: text}
+
+    def _spend(self, size: int) -> None:
+        self._left -= size
+        if self._left < 0:
+            raise _Refused(
+                f"takes the payload past EVENTS_MAX_PAYLOAD_BYTES ({self._limit}): "
+                "store it elsewhere and send its id"
+            )
 
 
 def _finite(value: float) -> float:
@@ -152,47 +169,64 @@ def _finite(value: float) -> float:
 
 
 def _enum(encoder: _Encoder, value: Enum, depth: int) -> Any:
-    kind = type(value)
+    path = _enum_path(type(value))
+    return {"$enum": [encoder.value(path, depth + 1), encoder._hashable(value.value, depth + 1)]}
+
+
+@cache
+def _enum_path(kind: type[Enum]) -> str:
     path = f"{kind.__module__}:{kind.__qualname__}"
-    return {"$enum": [path, encoder._hashable(value.value, depth + 1)]}
+    try:
+        found = _find_enum(path)
+    except EventPayloadError:
+        found = None
+    if found is not kind:
+        raise _Refused(f"is of the Enum {path}, which a worker cannot import by that name")
+    return path
 
 
-def _time(value: time) -> dict[str, str]:
+def _time(encoder: _Encoder, value: time) -> dict[str, str]:
     if value.tzinfo is not None and value.utcoffset() is None:
         raise _Refused("is a time whose zone has no fixed offset; send a datetime")
-    return {"$time": value.isoformat()}
+    return encoder.tagged("$time", value.isoformat())
 
 
 def _model(encoder: _Encoder, value: Model, depth: int) -> Any:
     if value.pk is None:
         raise _Refused(f"is a {value._meta.label} that was never saved, so it has no key to send")
-    return _ref(encoder, ModelRef.of(value), depth)
+    try:
+        ref = ModelRef.of(value)
+    except Exception as error:
+        label, kind = value._meta.label, type(error).__name__
+        raise _Refused(f"is a {label} whose __str__ failed with {kind}") from error
+    return _ref(encoder, ref, depth)
 
 
 def _ref(encoder: _Encoder, value: ModelRef, depth: int) -> Any:
-    return {"$ref": [value.model, encoder.value(value.pk, depth + 1), value.text]}
+    parts = (value.model, value.pk, value.text)
+    return {"$ref": [encoder.value(part, depth + 1) for part in parts]}
 
 
 _Encode = Callable[[_Encoder, Any, int], Any]
 # The order matters: an Enum may be a str, a datetime is a date, a bool is an int.
 _ENCODERS: tuple[tuple[Any, _Encode], ...] = (
     (Enum, _enum),
-    (Decimal, lambda _, value, depth: {"$decimal": str(value)}),
-    (UUID, lambda _, value, depth: {"$uuid": str(value)}),
-    (datetime, lambda _, value, depth: {"$datetime": value.isoformat()}),
-    (date, lambda _, value, depth: {"$date": value.isoformat()}),
-    (time, lambda _, value, depth: _time(value)),
+    (Decimal, lambda encoder, value, _: encoder.tagged("$decimal", str(value))),
+    (UUID, lambda encoder, value, _: encoder.tagged("$uuid", str(value))),
+    (datetime, lambda encoder, value, _: encoder.tagged("$datetime", value.isoformat())),
+    (date, lambda encoder, value, _: encoder.tagged("$date", value.isoformat())),
+    (time, lambda encoder, value, _: _time(encoder, value)),
     (
         timedelta,
         lambda _, value, depth: {"$timedelta": [value.days, value.seconds, value.microseconds]},
     ),
-    (bytes, lambda _, value, depth: {"$bytes": base64.b64encode(value).decode()}),
+    (bytes, lambda encoder, value, _: encoder.tagged("$bytes", base64.b64encode(value).decode())),
     (set, lambda encoder, value, depth: {"$set": encoder.members(value, depth)}),
     (frozenset, lambda encoder, value, depth: {"$frozenset": encoder.members(value, depth)}),
     (ModelRef, _ref),
     (Model, _model),
     (Promise, lambda encoder, value, depth: encoder.value(_resolve(value), depth + 1)),
-    (str, lambda _, value, depth: str.__str__(value)),
+    (str, lambda encoder, value, depth: encoder.value(str.__str__(value), depth)),
     (int, lambda encoder, value, depth: encoder.value(int(value), depth)),
     (float, lambda _, value, depth: _finite(float(value))),
     (dict, lambda encoder, value, depth: encoder.mapping(value, depth)),
@@ -242,6 +276,10 @@ _NESTED = (dict, list)
 
 
 def _load_enum(path: str, value: Any) -> Enum:
+    return _find_enum(path)(value)
+
+
+def _find_enum(path: str) -> type[Enum]:
     module, _, name = path.partition(":")
     try:
         found: Any = import_module(module)
@@ -251,7 +289,7 @@ def _load_enum(path: str, value: Any) -> Enum:
         raise EventPayloadError(f"the stored payload needs the Enum {path}: {error}") from error
     if not (isinstance(found, type) and issubclass(found, Enum)):
         raise EventPayloadError(f"the stored payload needs the Enum {path}, which is not one")
-    return found(value)
+    return found
 
 
 def _dump(plain: dict[str, Any]) -> bytes:
@@ -275,8 +313,12 @@ def _explain(plain: dict[str, Any], fallback: str) -> _Refused:
 
 def _at(place: list[str], reason: str) -> _Refused:
     refused = _Refused(reason)
-    refused.place = [part.encode("utf-8", "replace").decode() for part in reversed(place)]
+    refused.place = place[::-1]
     return refused
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
 
 
 def _texts(value: Any, place: list[str]) -> Iterator[tuple[list[str], str]]:

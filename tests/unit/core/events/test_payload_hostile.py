@@ -90,9 +90,9 @@ def test_a_large_value_shared_many_times_is_refused_before_it_is_written(item: A
     assert_refused_cheaply({"value": [item] * 10_000})
 
 
-def test_an_oversized_payload_names_its_largest_value() -> None:
-    """The error says how large, how large it may be, and which value to store elsewhere."""
-    with pytest.raises(EventPayloadError, match=r"EVENTS_MAX_PAYLOAD_BYTES \(1000\).*'photo'"):
+def test_an_oversized_payload_names_the_value() -> None:
+    """The error says how large a payload may be and which value to store elsewhere."""
+    with pytest.raises(EventPayloadError, match=r"'photo'.*EVENTS_MAX_PAYLOAD_BYTES \(1000\)"):
         attempt({"id": 1, "photo": "x" * 1000}, limit=1000)
 
 
@@ -136,7 +136,9 @@ def test_an_error_below_a_strange_key_can_be_written() -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(
-    "value", [object(), "x" * 300_000, "\x00", "\ud800", float("nan"), nested(100, list)], ids=str
+    "value",
+    [object(), "x" * 300_000, "\x00", "\ud800", float("nan"), nested(100, list)],
+    ids=["object", "large", "nul", "surrogate", "nan", "deep"],
 )
 def test_nothing_is_written_for_a_refused_payload(value: Any) -> None:
     """A bad payload stops before anything is recorded, and no receiver hears of it."""
@@ -148,7 +150,7 @@ def test_nothing_is_written_for_a_refused_payload(value: Any) -> None:
         heard.append(kwargs)
 
     signal.connect(receiver)
-    with pytest.raises(EventPayloadError, match=r"order\.paid.*'value'"):
+    with pytest.raises(EventPayloadError, match=r"order\.paid: 'value"):
         signal.send(sender=None, value=value)
     with pytest.raises(EventPayloadError):
         signal.send_many(sender=None, payloads=[{"value": 1}, {"value": value}])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from datetime import UTC, timedelta, timezone
 from decimal import Decimal
@@ -114,15 +115,18 @@ json_like = st.recursive(
 @given(st.dictionaries(st.text(max_size=5), json_like, max_size=4), st.integers(64, 300))
 def test_a_payload_is_encoded_or_refused_by_name(payload: dict[str, Any], limit: int) -> None:
     """Whatever is sent, the result is a text within the limit or an EventPayloadError."""
+    refusal, encoded = None, ""
     try:
         encoded = encode(payload, signal="test.signal", limit=limit)
     except EventPayloadError as error:
-        assert "test.signal" in str(error)
-        assert str(error).encode()
-    else:
+        refusal = str(error)
+    if refusal is None:
         assert len(encoded.encode()) <= limit
         assert "\x00" not in encoded
         assert decode(encoded) == payload
+    else:
+        assert refusal.startswith("test.signal: ")
+        assert refusal.encode()
 
 
 stored = st.recursive(
@@ -146,8 +150,6 @@ stored = st.recursive(
 @given(stored)
 def test_reading_fails_only_with_the_engines_error(damaged: Any) -> None:
     """A stored text that is damaged raises EventPayloadError and nothing else."""
-    import json
-
     try:
         assert isinstance(decode(json.dumps({"value": damaged})), dict)
     except EventPayloadError:
