@@ -2,10 +2,8 @@
 
 __all__ = ["DEFAULT_AUTO_FIELD", "INSTALLED_APPS"]
 
-import os
-from importlib.util import find_spec
-
-OWN_APPS = [
+INSTALLED_APPS = [
+    "config.apps.ConfigConfig",
     "core",
     "core.events",
     "workers.notifications",
@@ -13,22 +11,6 @@ OWN_APPS = [
     "workers.analytics",
     "workers.cache",
     "examples.tickets",
-]
-
-
-def _exists(name: str) -> bool:
-    # While the apps are being written: WITHOUT_APPS=examples.tickets,core leaves some out.
-    if name in os.environ.get("WITHOUT_APPS", "").split(","):
-        return False
-    try:
-        return find_spec(f"{name}.apps") is not None
-    except ModuleNotFoundError:
-        return False
-
-
-INSTALLED_APPS = [
-    "config.apps.ConfigConfig",
-    *[name for name in OWN_APPS if _exists(name)],
     "django_celery_beat",
     "django.contrib.admin",
     "django.contrib.auth",
