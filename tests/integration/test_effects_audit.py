@@ -81,9 +81,7 @@ def test_an_event_is_not_recorded_twice() -> None:
         lambda entry: AuditLog.objects.update(actor="x"),
         lambda entry: AuditLog.objects.filter(pk=entry.pk).delete(),
         lambda entry: AuditLog.objects.bulk_update([entry], ["actor"]),
-        lambda entry: AuditLog.objects.update_or_create(
-            pk=entry.pk, defaults={"actor": "x"}
-        ),
+        lambda entry: AuditLog.objects.update_or_create(pk=entry.pk, defaults={"actor": "x"}),
         lambda entry: AuditLog._base_manager.filter(pk=entry.pk).update(actor=F("action")),
         lambda entry: AuditLog.objects.bulk_create(
             [entry], update_conflicts=True, unique_fields=["id"], update_fields=["actor"]

@@ -95,8 +95,10 @@ def test_addresses_and_numbers_within_text_are_taken_out(
 
 TREES = st.recursive(
     st.just(WHO),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.sampled_from([*FIELDS, "cart", "plan"]), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from([*FIELDS, "cart", "plan"]), inner, max_size=3)
+    ),
 )
 
 
@@ -113,7 +115,7 @@ def test_the_pseudonym_is_stable_and_needs_the_secret(settings: Any) -> None:
     settings.ANALYTICS_PSEUDONYM_SECRET = "one"
     first = pseudonym(7)
     assert pseudonym("7") == first
-    assert "7" != first
+    assert first != "7"
     settings.ANALYTICS_PSEUDONYM_SECRET = "two"
     assert pseudonym(7) != first
 

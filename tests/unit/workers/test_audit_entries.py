@@ -110,7 +110,7 @@ def test_a_reference_that_is_sensitive_is_no_subject(make_event: MakeEvent) -> N
     ],
 )
 def test_what_is_audited(make_event: MakeEvent, name: str, audited: bool) -> None:
-    """Everything that happens is audited, an app's own events included; technical events are not."""
+    """Everything that happens is audited, an app's own events included; the technical is not."""
     assert is_audited(make_event(name, data={})) is audited
 
 

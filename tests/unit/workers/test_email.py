@@ -36,7 +36,10 @@ def test_a_repeat_has_the_same_message_id() -> None:
 @pytest.mark.parametrize(
     ("error", "meaning"),
     [
-        (smtplib.SMTPRecipientsRefused({"ada@example.org": (550, b"no ada@example.org")}), RefusedError),
+        (
+            smtplib.SMTPRecipientsRefused({"ada@example.org": (550, b"no ada@example.org")}),
+            RefusedError,
+        ),
         (smtplib.SMTPRecipientsRefused({"ada@example.org": (451, b"later")}), NotSentError),
         (smtplib.SMTPDataError(554, b"spam"), RefusedError),
         (smtplib.SMTPAuthenticationError(535, b"who are you"), NotSentError),

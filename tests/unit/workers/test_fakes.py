@@ -16,9 +16,7 @@ from config.settings.environment import BASE_DIR
 
 def call(fakes: FakeServer, key: str, body: str = "x") -> int:
     headers = {"Idempotency-Key": key}
-    return requests.post(
-        f"{fakes.url}/hook", data=body, headers=headers, timeout=5
-    ).status_code
+    return requests.post(f"{fakes.url}/hook", data=body, headers=headers, timeout=5).status_code
 
 
 def test_what_arrives_is_recorded_and_counted(fakes: FakeServer) -> None:

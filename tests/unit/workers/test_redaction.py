@@ -49,8 +49,10 @@ def test_what_hides_nothing_comes_out_equal(tree: Any) -> None:
 
 def _expected(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: MASK if masked({key: 0})[key] == MASK else _expected(item)
-                for key, item in value.items()}
+        return {
+            key: MASK if masked({key: 0})[key] == MASK else _expected(item)
+            for key, item in value.items()
+        }
     if isinstance(value, list):
         return [_expected(item) for item in value]
     if type(value) is int and not -(2**63) <= value < 2**63:

@@ -61,9 +61,7 @@ def test_a_message_goes_out_once(twilio: FakeServer) -> None:
         (Failure(lose_reply=True), OutcomeUnknownError),
     ],
 )
-def test_what_a_failure_means(
-    twilio: FakeServer, failure: Failure, error: type[Exception]
-) -> None:
+def test_what_a_failure_means(twilio: FakeServer, failure: Failure, error: type[Exception]) -> None:
     """It may be sent again only when Twilio cannot have taken it, and the call is made once."""
     twilio.fail("twilio", failure)
     with pytest.raises(error):
@@ -100,7 +98,7 @@ def test_retry_after_is_obeyed(twilio: FakeServer) -> None:
     [("17", 17), ("0", 1), ("-5", 1), ("1e9", 3600), (None, None), ("soon", None), ("nan", None)],
 )
 def test_pauses_are_kept_within_bounds(header: str | None, seconds: float | None) -> None:
-    """Whatever stands in `Retry-After`, the pause is from a second to an hour, or ours to choose."""
+    """Whatever stands in `Retry-After`, the pause is a second to an hour, or ours to choose."""
     assert pause(header) == seconds
 
 
