@@ -31,14 +31,8 @@ class Missing(Exception):
 
 @contextmanager
 def postgres_database(workdir: Path) -> Iterator[str]:
-    """Yield the address of an empty PostgreSQL database, dropped afterwards.
-
-    The server is that of `DATABASE_URL`, else one on this machine, else an embedded one.
-    """
-    with ExitStack() as stack:
-        server = _given_postgres() or _local_postgres()
-        if server is None:
-            server = _embedded_postgres(stack, workdir)
+    """Yield the address of an empty PostgreSQL database, dropped afterwards."""
+    with postgres_server(workdir) as server:
         name = f"signalbox_{uuid4().hex[:12]}"
         _execute(server, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         try:
@@ -46,6 +40,16 @@ def postgres_database(workdir: Path) -> Iterator[str]:
         finally:
             drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
             _execute(server, drop.format(sql.Identifier(name)))
+
+
+@contextmanager
+def postgres_server(workdir: Path, *, fsync: bool = False) -> Iterator[str]:
+    """Yield the address of the maintenance database of a PostgreSQL server.
+
+    That is the server of `DATABASE_URL`, else one on this machine, else an embedded one.
+    """
+    with ExitStack() as stack:
+        yield _given_postgres() or _local_postgres() or _embedded_postgres(stack, workdir, fsync)
 
 
 @contextmanager
@@ -90,9 +94,9 @@ def _local_postgres() -> str | None:
     return None
 
 
-def _embedded_postgres(stack: ExitStack, workdir: Path) -> str:
+def _embedded_postgres(stack: ExitStack, workdir: Path, fsync: bool) -> str:
     try:
-        server = PostgresServer(workdir, fsync=False)
+        server = PostgresServer(workdir, fsync=fsync)
         stack.callback(server.remove)
         stack.enter_context(running(server))
     except (StackError, OSError) as error:

@@ -1,0 +1,228 @@
+"""What a run has: servers of its own, and the sides on them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.request import urlopen
+
+import redis
+
+from config.settings.environment import BASE_DIR
+from config.stack.processes import ManagedProcess, Supervisor
+from config.stack.servers import free_port
+from tests import services
+
+from .databases import Databases
+from .side import PROCESSES, Side
+
+_CELERY = ("-m", "celery", "-A")
+_WORKER = ("worker", "--concurrency", str(PROCESSES), "--loglevel", "WARNING")
+# What a worker does besides work; the usual way is measured without.
+_LEAN = ("--without-gossip", "--without-mingle", "--without-heartbeat")
+_ONE = ("manage.py", "procrastinate", "worker", "--concurrency", "1")
+WORKERS: dict[str, list[tuple[str, ...]]] = {
+    "signalbox": [(*_CELERY, "config.celery", *_WORKER)],
+    "usual": [(*_CELERY, "tests.benchmarks.sides.usual_app", *_WORKER, *_LEAN)],
+    "dramatiq": [
+        ("-m", "dramatiq", "tests.benchmarks.sides.dramatiq_app", "-p", str(PROCESSES), "-t", "1")
+    ],
+    "procrastinate": [_ONE] * PROCESSES,
+}
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is measured: in how many rounds, and so much in each."""
+
+    rounds: int
+    requests: int
+    drained: int
+    drained_usual: int
+    paced_seconds: float
+    memory_events: int
+    settled: int
+    held_seconds: float
+    claims: int
+
+
+FULL = Size(5, 250, 20_000, 600, 10.0, 1_000_000, 5_000_000, 60.0, 60)
+QUICK = Size(3, 100, 6_000, 200, 5.0, 50_000, 200_000, 8.0, 20)
+
+
+class Bench:
+    """The servers and the sides of one run; everything is removed at its end."""
+
+    def __init__(self, *, size: Size, workdir: Path, say: Callable[[str], None]) -> None:
+        self.size = size
+        self.say = say
+        self._workdir = workdir
+        self._stack = ExitStack()
+        self._supervisor = Supervisor()
+        self._sides: dict[str, Side] = {}
+
+    def __enter__(self) -> Self:
+        self.say("starting the servers")
+        try:
+            self._supervisor.open()
+            self._stack.callback(self._supervisor.close)
+            self._redis = self._stack.enter_context(redis_databases(self._workdir))
+            server = self._stack.enter_context(services.postgres_server(self._workdir))
+            self._databases = self._stack.enter_context(Databases(server))
+            self.sink = self._start_sink()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    def side(self, name: str) -> Side:
+        """Return a side with its workers running; the first time it is set up and started."""
+        if name not in self._sides:
+            self.say(f"{name}: starting")
+            sender = "signalbox" if name == "embedded" else name
+            side = Side(
+                name,
+                environment=self._environment(name, sender),
+                workers=WORKERS[sender],
+                supervisor=self._supervisor,
+                workdir=self._workdir,
+            )
+            self._sides[name] = self._stack.enter_context(side)
+            side.start()
+        return self._sides[name]
+
+    def arrived(self) -> int:
+        """Return how many events PostHog's stand-in got so far."""
+        with urlopen(self.sink) as answer:
+            return int(answer.read())
+
+    def _environment(self, name: str, sender: str) -> dict[str, str]:
+        environment = {
+            "DJANGO_SETTINGS_MODULE": "tests.benchmarks.settings",
+            "BENCH_SIDE": sender,
+            "ENV_FILE": os.devnull,
+            "VAR_DIR": str(self._workdir),
+            "SECRET_KEY": "benchmark",
+            "DEBUG": "off",
+            "HTTPS": "off",
+            "LOG_LEVEL": "WARNING",
+            "REMAP_SIGTERM": "SIGQUIT",
+            "CELERY_SOFT_SHUTDOWN_SECONDS": "3",
+            "CELERY_BROKER_URL": _for_celery(next(self._redis)),
+            "REDIS_URL": next(self._redis),
+            "POSTHOG_API_KEY": "phc_benchmark",
+            "POSTHOG_HOST": self.sink,
+        }
+        return environment | self._database(name, environment)
+
+    def _database(self, name: str, environment: Mapping[str, str]) -> dict[str, str]:
+        if name == "embedded":
+            url = {"DATABASE_URL": f"sqlite:///{self._workdir / 'bench.sqlite3'}"}
+            migrate({**environment, **url})
+            return url
+        if not self._databases.template:
+            with self._databases.making_template() as url:
+                migrate({**environment, "BENCH_SIDE": "signalbox", "DATABASE_URL": url})
+        urls = {"DATABASE_URL": self._databases.copy(name)}
+        if name == "signalbox":
+            urls["BENCH_EMPTY_DATABASE_URL"] = self._databases.copy("empty")
+        if name == "procrastinate":
+            migrate({**environment, **urls})
+        return urls
+
+    def _start_sink(self) -> str:
+        port = free_port()
+        url = f"http://127.0.0.1:{port}"
+
+        def answers() -> bool:
+            try:
+                return bool(urlopen(url).status == 200)
+            except OSError:
+                return False
+
+        self._supervisor.add(
+            ManagedProcess(
+                name="sink",
+                command=[sys.executable, "-m", "tests.benchmarks.sink", str(port)],
+                environment=os.environ,
+                log=self._workdir / "sink.log",
+                cwd=BASE_DIR,
+                ready=answers,
+            )
+        )
+        self._supervisor.start("sink")
+        self._supervisor.wait_ready("sink", 10)
+        return url
+
+
+def migrate(environment: Mapping[str, str]) -> None:
+    """Create the tables of a side."""
+    subprocess.run(
+        [
+            sys.executable,
+            "manage.py",
+            "migrate",
+            "--run-syncdb",
+            "--skip-checks",
+            "--verbosity",
+            "0",
+        ],
+        env={**os.environ, **environment},
+        cwd=BASE_DIR,
+        check=True,
+    )
+
+
+@contextmanager
+def redis_databases(workdir: Path) -> Iterator[Iterator[str]]:
+    """Yield the addresses of Redis databases that were empty, and are empty again afterwards."""
+    with services.redis_server(workdir) as url:
+        taken: list[Any] = []
+        try:
+            yield _empty_databases(url, taken)
+        finally:
+            for client in taken:
+                client.flushdb()
+                client.close()
+
+
+def _empty_databases(url: str, taken: list[Any]) -> Iterator[str]:
+    for number in reversed(range(16)):
+        address = _with_database(url, number)
+        client = redis.Redis.from_url(address)
+        if client.dbsize() == 0:
+            taken.append(client)
+            yield address
+    raise RuntimeError("the Redis server has too few databases that are empty")
+
+
+def _with_database(url: str, number: int) -> str:
+    if url.startswith("unix:"):
+        return f"{url.partition('?')[0]}?db={number}"
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.partition('/')[0]}/{number}"
+
+
+def _for_celery(url: str) -> str:
+    return url.replace("unix://", "redis+socket://").replace("?db=", "?virtual_host=")
+
+
+def clock() -> float:
+    """Return CLOCK_MONOTONIC, as the stamps have it."""
+    return time.monotonic()
