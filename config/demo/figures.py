@@ -1,24 +1,16 @@
-"""Where the deliveries are, read from the engine's tables."""
+"""Where the deliveries are: the engine's own status, and how many are settled."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
-from django.db.models import Count, Sum
+from django.db.models import Sum
 
-from core.events import registry
-from core.events.models import Delivery, EventRecord, Settlement
-from core.events.state import State
-
-COLUMNS = {
-    State.READY: "due",
-    State.LEASED: "leased",
-    State.WAITING: "retrying",
-    State.DEAD: "dead",
-}
+from core.events.models import Settlement
+from core.events.status import status
 
 
-@dataclass
+@dataclass(frozen=True)
 class RouteFigures:
     """How many deliveries of a route are settled, and where the others are."""
 
@@ -45,29 +37,29 @@ class Snapshot:
     @property
     def total(self) -> RouteFigures:
         """The sum over all routes."""
-        counts = [field.name for field in fields(RouteFigures) if field.type == "int"]
         return RouteFigures(
-            "total", **{name: sum(getattr(each, name) for each in self.routes) for name in counts}
+            "total",
+            settled=sum(each.settled for each in self.routes),
+            due=sum(each.due for each in self.routes),
+            leased=sum(each.leased for each in self.routes),
+            retrying=sum(each.retrying for each in self.routes),
+            dead=sum(each.dead for each in self.routes),
         )
 
 
 def read() -> Snapshot:
     """Return the figures of now."""
-    routes: dict[str, RouteFigures] = {
-        route.name: RouteFigures(route.name) for route in registry.routes()
-    }
-    for route, count in _settled().items():
-        routes.setdefault(route, RouteFigures(route)).settled = count
-    for (route, state), count in _unsettled().items():
-        setattr(routes.setdefault(route, RouteFigures(route)), COLUMNS[State(state)], count)
-    return Snapshot(EventRecord.objects.count(), sorted(routes.values(), key=lambda r: r.route))
-
-
-def _settled() -> dict[str, int]:
-    sums = Settlement.objects.order_by().values_list("route").annotate(Sum("count"))
-    return dict(sums)
-
-
-def _unsettled() -> dict[tuple[str, int], int]:
-    counts = Delivery.objects.order_by().values_list("route", "state").annotate(Count("id"))
-    return {(route, state): count for route, state, count in counts}
+    now = status()
+    settled = dict(Settlement.objects.order_by().values_list("route").annotate(Sum("count")))
+    routes = [
+        RouteFigures(
+            each.route,
+            settled=settled.get(each.route, 0),
+            due=each.due,
+            leased=each.leased,
+            retrying=each.retrying,
+            dead=each.dead,
+        )
+        for each in now.routes
+    ]
+    return Snapshot(now.events, routes)

@@ -70,7 +70,7 @@ def confirm_by_sms(events: list[Event]) -> None:
 def _confirmation(data: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "channel": "sms",
-        "recipient": data["buyer_id"],
+        "recipient_id": data["buyer_id"],
         "address": data["phone"],
         "body": f"{data['quantity']} tickets for {data['title']}, order {data['order_id']}",
     }
