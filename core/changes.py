@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from copy import deepcopy
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -43,15 +43,26 @@ def watched(model: type[models.Model]) -> dict[str, models.Field[Any, Any]]:
     }
 
 
-def snapshot(model: type[models.Model], names: Iterable[str], values: Iterable[Any]) -> list[Any]:
-    """Return the values of these attributes as later changes in place do not reach them."""
-    mutable = _mutable(model)
+def snapshot(
+    model: type[models.Model], names: Collection[str], values: Collection[Any]
+) -> Collection[Any]:
+    """Return the values of these attributes so that later changes in place do not reach them."""
+    mutable = [name for name in _mutable(model) if name in names]
     if not mutable:
-        return list(values)
-    return [
-        deepcopy(value) if name in mutable else value
-        for name, value in zip(names, values, strict=False)
-    ]
+        return values
+    copied, order = list(values), list(names)
+    for name in mutable:
+        index = order.index(name)
+        copied[index] = deepcopy(copied[index])
+    return copied
+
+
+def current(instance: models.Model) -> dict[str, Any]:
+    """Return what the instance holds now, by attribute name, without what is deferred."""
+    held = instance.__dict__
+    names = [name for name in _columns(type(instance)) if name in held]
+    values = snapshot(type(instance), names, [held[name] for name in names])
+    return dict(zip(names, values, strict=True))
 
 
 def diff(model: type[models.Model], old: Mapping[str, Any], new: Mapping[str, Any]) -> Changes:
@@ -85,8 +96,13 @@ def shown(
 
 
 @cache
-def _mutable(model: type[models.Model]) -> frozenset[str]:
-    return frozenset(
+def _columns(model: type[models.Model]) -> tuple[str, ...]:
+    return tuple(field.attname for field in model._meta.concrete_fields)
+
+
+@cache
+def _mutable(model: type[models.Model]) -> tuple[str, ...]:
+    return tuple(
         field.attname
         for field in model._meta.concrete_fields
         if isinstance(field, models.JSONField)

@@ -15,7 +15,7 @@ from core.announcements import (
     announce_updated,
     deletion_by,
 )
-from core.changes import diff, names_of, snapshot, watched
+from core.changes import current, diff, names_of, snapshot, watched
 from core.managers import LifecycleManager
 
 Values = dict[str, Any]
@@ -50,6 +50,10 @@ class LifecycleModel(models.Model):
         # Django changes rows through the base manager too: SET_NULL, related managers.
         base_manager_name = "objects"
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what Django pickles; a copy looks up what is in the database when it is saved."""
+        return super().__getstate__() | {"_loaded": None}
+
     @classmethod
     def from_db(
         cls,
@@ -75,11 +79,11 @@ class LifecycleModel(models.Model):
         super().refresh_from_db(using=using, fields=fields, from_queryset=from_queryset)
         if not self.emits_events:
             return
-        current = _current(self)
+        values = current(self)
         if fields is not None:
             reloaded = names_of(type(self), fields)
-            current = self._known() | {k: v for k, v in current.items() if k in reloaded}
-        self._remember(current)
+            values = self._known() | {k: v for k, v in values.items() if k in reloaded}
+        self._remember(values)
 
     def save_base(
         self,
@@ -148,12 +152,6 @@ class LifecycleModel(models.Model):
         return known
 
 
-def _current(instance: models.Model) -> Values:
-    names = {field.attname for field in instance._meta.concrete_fields}
-    held = {name: value for name, value in instance.__dict__.items() if name in names}
-    return dict(zip(held, snapshot(type(instance), held, held.values()), strict=True))
-
-
 def _after_save(
     sender: type[LifecycleModel],
     instance: LifecycleModel,
@@ -165,14 +163,14 @@ def _after_save(
 ) -> None:
     if raw:
         return
-    current = _current(instance)
+    values = current(instance)
     if update_fields is not None:
         written = names_of(sender, update_fields)
-        current = {name: value for name, value in current.items() if name in written}
-    current |= _computed(instance, [name for name, v in current.items() if _is_expression(v)])
+        values = {name: value for name, value in values.items() if name in written}
+    values |= _computed(instance, [name for name, v in values.items() if _is_expression(v)])
     before = {} if created else instance._before or {}
-    instance._remember(before | current)
-    changes = diff(sender, before, current)
+    instance._remember(before | values)
+    changes = diff(sender, before, values)
     if created:
         announce_created(instance, changes, using)
     elif changes:
@@ -198,7 +196,7 @@ def _after_delete(
     origin: object,
     **kwargs: Any,
 ) -> None:
-    last = instance._known() or _current(instance)
+    last = instance._known() or current(instance)
     changes = {name: [old, None] for name, (_, old) in diff(sender, {}, last).items()}
     announce_deleted(instance, changes, using, origin)
 

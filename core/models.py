@@ -108,6 +108,7 @@ class PlatformFeeConfig(TimeStampedModel):
         Raises Django's ValidationError for a percentage that is not 0.00 to 100.00.
         """
         self.pk = _ONLY_ID
+        update_fields = None if update_fields is None else set(update_fields)
         self.full_clean(exclude={"updated_by"}, validate_unique=False, validate_constraints=False)
         self.fee_percentage = self.fee_percentage.quantize(_CENT)
         using = using or router.db_for_write(type(self), instance=self)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -247,6 +249,22 @@ class TestTransactions:
             model_updated.disconnect(refuse, sender=Shelf)
         assert not Shelf.objects.filter(label="c").exists()
         assert not EventRecord.objects.filter(name="model.updated").exists()
+
+    def test_only_one_of_many_wins(self) -> None:
+        """Of updates that race for a condition one changes the row, as with Django's update()."""
+        account = Account.objects.create(name="a", balance=5)
+        together = Barrier(4)
+
+        def withdraw(_: int) -> int:
+            together.wait()
+            try:
+                return Account.objects.filter(pk=account.pk, balance=5).update(balance=0)
+            finally:
+                connection.close()
+
+        with ThreadPoolExecutor(4) as pool:
+            assert sorted(pool.map(withdraw, range(4))) == [0, 0, 0, 1]
+        assert EventRecord.objects.filter(name="model.updated").count() == 1
 
     def test_conflicting_rows_are_not_announced(self) -> None:
         """A bulk insert that fails announces nothing."""
