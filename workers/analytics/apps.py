@@ -1,3 +1,5 @@
+"""Analytics as a Django app."""
+
 from django.apps import AppConfig
 
 

@@ -44,8 +44,8 @@ _captured_events = GrowingRoute(
     queue="analytics",
     batch_size=100,
     backoff=Backoff(first=2),
-    # Longer than PostHog may take to connect and to answer; what a dead worker held waits so long.
-    lease=15,
+    # Longer than PostHog may take: the SDK tries to connect three times.
+    lease=25,
     # Decided when fired: without a key there is not even a delivery.
     when=lambda event: conf.enabled,
 )

@@ -1,3 +1,5 @@
+"""Cache invalidation as a Django app."""
+
 from django.apps import AppConfig
 
 

@@ -83,6 +83,7 @@ def send_sms(event: Event) -> None:
     name="notifications.send-email",
     queue="notifications",
     when=lambda event: event.data["channel"] == "email",
+    lease=30,
     replay=False,
 )
 def send_email(event: Event) -> None:
