@@ -19,19 +19,23 @@ class Declared:
 
     def __init__(self) -> None:
         self._named: dict[str, list[ref[EventSignal]]] = {}
+        # Held, so that whether a stored event can be read does not hang on garbage collection.
+        self._current: dict[str, EventSignal] = {}
 
     def add(self, signal: EventSignal) -> None:
-        """Add a signal; it stays for as long as somebody holds it."""
+        """Add a signal; it stays until another is declared under its name."""
         living = [kept for kept in self._named.get(signal.name, []) if kept() is not None]
         self._named[signal.name] = [*living, ref(signal)]
+        self._current[signal.name] = signal
+
+    def forget(self, name: str) -> None:
+        """Take the signals of this name out, as if they had never been declared."""
+        self._named.pop(name, None)
+        self._current.pop(name, None)
 
     def get(self, name: str) -> EventSignal | None:
         """Return the signal of this name that was declared last, or None."""
-        for kept in reversed(self._named.get(name, ())):
-            signal = kept()
-            if signal is not None:
-                return signal
-        return None
+        return self._current.get(name)
 
     def all(self) -> list[EventSignal]:
         """Return every living signal, those of one name oldest first."""

@@ -90,7 +90,7 @@ class SignalRegistry:
         def forward(sender: Any, **arguments: Any) -> None:
             arguments.pop("signal", None)
             data = payload(sender=sender, **arguments) if payload else arguments
-            event_signal.send(sender=sender, **data)
+            event_signal.send_many(sender, [data])
 
         signal.connect(forward, weak=False, dispatch_uid=f"signalbox.adopt:{name}")
         self._adopted[name] = (signal, event_signal)

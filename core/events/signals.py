@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from beartype.door import is_bearable
 from django.db.models import Model
 from django.dispatch import Signal
+from typeguard import CollectionCheckStrategy, TypeCheckError, check_type
 
 from core.events import outbox
 from core.events.conf import conf
@@ -22,6 +22,8 @@ from core.events.payload import encode
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/-]{0,99}")
 _KEY_LENGTH = 255
+# What Django itself passes to receivers, so no payload can.
+_RESERVED = frozenset({"self", "sender", "signal"})
 
 Upcast = Callable[[dict[str, Any], int], dict[str, Any]]
 
@@ -98,6 +100,10 @@ class EventSignal(Signal):
             raise EventPayloadError(
                 f"{self.name}: the payload is {type(payload).__name__}; it must be a mapping"
             )
+        for name in _RESERVED & payload.keys():
+            raise EventPayloadError(
+                f"{self.name}: {name!r} is an argument of send() itself; rename the field"
+            )
         if self.schema is not None:
             payload = self._conform(payload)
         text = encode(payload, signal=self.name, limit=conf.max_payload_bytes)
@@ -143,9 +149,9 @@ class EventSignal(Signal):
 
     @staticmethod
     def _fits(value: Any, hint: Any) -> bool:
-        if is_bearable(value, hint):
-            return True
-        return isinstance(value, Model) and is_bearable(ModelRef.of(value), hint)
+        if isinstance(value, Model):
+            return _is(value, hint) or _is(ModelRef(value._meta.label_lower, value.pk), hint)
+        return _is(value, hint)
 
     @property
     def _schema_name(self) -> str:
@@ -153,6 +159,14 @@ class EventSignal(Signal):
 
     def __repr__(self) -> str:
         return f"EventSignal({self.name!r}, version={self.version})"
+
+
+def _is(value: Any, hint: Any) -> bool:
+    try:
+        check_type(value, hint, collection_check_strategy=CollectionCheckStrategy.ALL_ITEMS)
+    except TypeCheckError:
+        return False
+    return True
 
 
 def _check_name(name: Any) -> str:

@@ -129,15 +129,16 @@ def test_a_payload_is_encoded_or_refused_by_name(payload: dict[str, Any], limit:
         assert refusal.encode()
 
 
+TAGS = (
+    *("$decimal", "$uuid", "$datetime", "$date", "$time", "$timedelta", "$bytes", "$int", "$set"),
+    *("$frozenset", "$tuple", "$enum", "$ref", "$x", "a"),
+)
 stored = st.recursive(
     st.none() | st.booleans() | st.integers(-100, 100) | st.text(max_size=8),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(
-                ["$decimal", "$uuid", "$datetime", "$date", "$time", "$timedelta", "$bytes", "$int"]
-                + ["$set", "$frozenset", "$tuple", "$enum", "$ref", "$x", "a"]
-            ),
+            st.sampled_from(TAGS),
             inner,
             max_size=2,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from weakref import WeakSet
+from typing import Any
 
 from core.events import registry
 from core.events.declarations import declared
@@ -15,23 +15,27 @@ from core.events.routing import routing
 @contextmanager
 def fresh_wiring() -> Iterator[None]:
     """Begin without routes; at the end routes, signals, adoptions and paces are what they were."""
-    routes, signals, adopted = list(routing), declared.all(), dict(registry._adopted)
-    for route in routes:
-        routing.remove(route.name)
+    routes, adopted = list(routing), dict(registry._adopted)
+    named, current = dict(declared._named), dict(declared._current)
+    _set_routes([])
     _forget_paces()
     try:
         yield
     finally:
-        for route in list(routing):
-            routing.remove(route.name)
-        for route in routes:
-            routing.add(route)
+        _set_routes(routes)
         for name, (signal, _) in registry._adopted.items():
             if name not in adopted:
                 signal.disconnect(dispatch_uid=f"signalbox.adopt:{name}")
-        declared._all = WeakSet(signals)
         registry._adopted = adopted
+        declared._named, declared._current = named, current
         _forget_paces()
+
+
+def _set_routes(routes: list[Any]) -> None:
+    for route in list(routing):
+        routing.remove(route.name)
+    for route in routes:
+        routing.add(route)
 
 
 def _forget_paces() -> None:
