@@ -1,0 +1,95 @@
+"""Stored events: how replays and people read them, and the lock that keeps them in place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+
+from core.events.declarations import declared
+from core.events.event import MASK, Event, mask
+from core.events.handling import with_data
+from core.events.models import Duty, EventRecord, Settlement
+from core.events.payload import decode
+
+_LOCK = "history"
+
+
+@contextmanager
+def locked_history(alias: str) -> Iterator[None]:
+    """Open a transaction in which nobody else prunes or replays events.
+
+    A delivery has no foreign key to hold its event, so a replay must not meet a prune: each takes
+    this lock for one batch and reads only after it has it.
+    """
+    with transaction.atomic(using=alias):
+        rows = Duty.objects.using(alias)
+        rows.bulk_create([Duty(name=_LOCK, until=Now())], ignore_conflicts=True)
+        rows.select_for_update().get(name=_LOCK)
+        yield
+
+
+def stored_event(record: EventRecord) -> Event:
+    """Return a stored event as a handler would get it, at the version declared now.
+
+    Raises UndeclaredEvent, or EventPayloadError when the payload cannot be read.
+    """
+    event = Event(
+        id=record.id,
+        name=record.name,
+        version=record.version,
+        data={},
+        sender=record.sender,
+        key=record.key,
+        occurred_at=record.occurred_at,
+        actor_id=record.actor_id,
+        tenant_id=record.tenant_id,
+        correlation_id=record.correlation_id,
+        causation_id=record.causation_id,
+        sensitive=_sensitive(record),
+    )
+    return with_data(event, record.data)
+
+
+def public_payload(record: EventRecord) -> dict[str, Any]:
+    """Return the payload as it was stored, its sensitive values masked.
+
+    Raises EventPayloadError when it cannot be read.
+    """
+    return mask(decode(record.data), _sensitive(record))
+
+
+def public_key(record: EventRecord) -> str | None:
+    """Return the key, masked when it is one of the sensitive values or that cannot be told."""
+    names = _sensitive(record)
+    if record.key is None or not names:
+        return record.key
+    try:
+        data = decode(record.data)
+    except Exception:  # whatever is wrong with the payload, the key must not slip out
+        return MASK
+    return MASK if record.key in {str(data.get(name)) for name in names} else record.key
+
+
+def settlements_of(record: EventRecord, within: timedelta) -> QuerySet[Settlement]:
+    """Return the history of an event: what was settled so soon after it, oldest first."""
+    return (
+        Settlement.objects.using(record._state.db)
+        .filter(
+            settled_at__gte=record.occurred_at,
+            settled_at__lte=record.occurred_at + within,
+            events__contains=str(record.pk),
+        )
+        .order_by("pk")
+    )
+
+
+def _sensitive(record: EventRecord) -> frozenset[str]:
+    # Fields that were declared sensitive later are hidden in older events as well.
+    signal = declared.get(record.name)
+    return frozenset(record.sensitive.split()) | (signal.sensitive if signal else frozenset())
