@@ -65,7 +65,7 @@ def test_registrations_and_fee_changes_are_measured(posthog: FakeServer) -> None
 
 
 def test_many_events_are_few_requests(posthog: FakeServer) -> None:
-    """Events travel in batches of up to a hundred; how many a claim takes is the engine's to say."""
+    """Events travel in batches of up to a hundred; how many a claim takes varies."""
     search(250)
     assert outcome() == {"done": 250}
     assert posthog.requests("posthog") <= 10
