@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 from redis import Redis
@@ -53,7 +54,6 @@ class Story:
         self._mend()
         self._decide_unknown()
         self._drain()
-        self._require_settled()
 
     def _sell(self) -> None:
         acts: list[tuple[float, Callable[[], None]]] = [
@@ -125,20 +125,15 @@ class Story:
         send_again(Notification.objects.filter(pk__in=missing))
 
     def _drain(self) -> None:
-        for _ in range(int(DRAIN_SECONDS / TICK)):
-            if not self._tick().total.pending:
-                return
+        """Wait until everything is settled or dead; raises StackError when it takes too long."""
+        self.stack.wait_ready("worker")
+        deadline = time.monotonic() + DRAIN_SECONDS
+        while pending := self._tick().total.pending:
+            if time.monotonic() > deadline:
+                raise StackError(f"{pending} deliveries wait after {DRAIN_SECONDS:.0f} s")
 
     def _tick(self) -> figures.Snapshot:
         snapshot = figures.read()
         self.view.show(snapshot, self.crowd.sent, self.orders)
         self._clock.wait(TICK)
         return snapshot
-
-    def _require_settled(self) -> None:
-        total = figures.read().total
-        if total.pending or total.dead:
-            raise StackError(
-                f"after {DRAIN_SECONDS:.0f} s {total.pending} deliveries are pending and "
-                f"{total.dead} are dead"
-            )

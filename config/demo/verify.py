@@ -14,7 +14,7 @@ from config.demo.client import Client
 from config.demo.fakes import FakeServer
 from config.demo.traffic import Ledger
 from core.events import registry
-from core.events.models import EventRecord, Settlement
+from core.events.models import Delivery, EventRecord, Settlement
 from core.events.payload import decode
 from core.models import PlatformFeeConfig
 from examples.tickets.models import Happening, Order, OrderLine, SalesFigures
@@ -113,7 +113,9 @@ class Verification:
             for route, events in Settlement.objects.values_list("route", "events")
             for event in events.split()
         ]
-        return compare("deliveries, each settled once", set(settled), settled)
+        left = Delivery.objects.order_by().values_list("route", "event_id")
+        expected = {*settled, *((route, str(event)) for route, event in left)}
+        return compare("deliveries, all settled, each once", expected, settled)
 
     @staticmethod
     def _figures() -> Check:
