@@ -15,7 +15,8 @@ and by bulk operations for at most 1000 rows with
     exact    False when values were not read, so that a None in `changes` means "unknown"
 
 In `changes` a foreign key is the key it points to, a file its name; secrets are masked and long
-values clipped. Rows of a database other than the engine's are announced after their commit.
+values clipped. Of a many-to-many relation it is [the keys that went, the keys that came]. Rows of a
+database other than the engine's are announced after their commit.
 """
 
 from core.events import EventSignal

@@ -156,3 +156,14 @@ class Seat(BaseModel):
                 fields=["number"], condition=models.Q(is_deleted=False), name="sample_seat_number"
             )
         ]
+
+
+class Club(BaseModel):
+    """A model with many-to-many relations."""
+
+    members = models.ManyToManyField(Account, related_name="clubs")
+    friends = models.ManyToManyField("self")
+    guests = models.ManyToManyField(Account, related_name="+")
+    rooms = models.ManyToManyField(Room, related_name="clubs")
+
+    event_exclude = ("guests",)
