@@ -37,7 +37,7 @@ _CLOCKS = timedelta(hours=1)
 _SEARCHED = 100_000
 
 
-class BoundedPaginator(Paginator[Any]):
+class BoundedPaginator(Paginator):  # type: ignore[type-arg]  # not generic at run time
     """Counts up to a limit, since counting all of a large table would take as long as reading it.
 
     What lies beyond is reached by the filters and the search.
@@ -52,7 +52,7 @@ class BoundedPaginator(Paginator[Any]):
         return int(rows.order_by().values("pk")[: self.limit].count())
 
 
-class ReadOnlyAdmin(admin.ModelAdmin[Any]):
+class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
     """Nobody adds, changes or deletes here; lists stay quick over millions of rows."""
 
     paginator = BoundedPaginator
