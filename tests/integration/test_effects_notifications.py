@@ -192,6 +192,21 @@ def test_a_dead_delivery_leaves_a_failed_notification(twilio: FakeServer) -> Non
     assert status() == Status.SENT
 
 
+def test_an_error_that_no_channel_knows_ends_as_unknown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A mistake in the middle of sending leaves nothing "being sent" for ever."""
+
+    def fail(message: Any) -> str:
+        raise RuntimeError("a mistake")
+
+    monkeypatch.setattr(CHANNELS["email"], "send", fail)
+    ask(channel="email", address="ada@example.org", body="Hello")
+    while not Delivery.objects.filter(state=3).exists():
+        deliver_pending(include_scheduled=True)
+    assert status() == Status.UNKNOWN
+
+
 def test_a_mail_goes_out_with_its_text() -> None:
     """E-mail uses Django's backend; a line break cannot get into its headers."""
     ask(channel="email", address="ada@example.org", subject="Hi\nBcc: all", body="Hello")
@@ -212,9 +227,10 @@ def test_a_mail_cut_off_is_sent_again() -> None:
 
 
 @pytest.mark.parametrize("channel", ["sms", "email"])
-def test_without_an_address_it_fails(channel: str) -> None:
+@pytest.mark.parametrize("address", ["", "ada@example.org\nBcc: all", "x" * 321])
+def test_without_a_usable_address_it_fails(channel: str, address: str) -> None:
     """A request that cannot be sent is stored as failed, and its neighbours go on."""
-    ask(channel=channel, recipient_id="7", body="Hello")
+    ask(channel=channel, recipient_id="7", body="Hello", address=address)
     ask(recipient_id="7", body="Hello")
     deliver_pending()
     failed = Notification.objects.get(channel=channel)

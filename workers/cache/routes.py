@@ -70,8 +70,8 @@ def remove_at_commit(sender: Any, signal: EventSignal, **data: Any) -> None:
     label = sender._meta.label_lower if hasattr(sender, "_meta") else str(sender)
     try:
         _rules.gather(stale, name=signal.name, sender=label, data=data)
-    except (LookupError, AttributeError, ValueError):
-        # A rule that does not fit must not fail whoever fired; its delivery will tell.
+    except Exception:
+        # A rule is an app's code. It must not fail whoever fired; its delivery will tell.
         logger.warning("a cache rule does not fit %s", signal.name)
     transaction.on_commit(lambda: _at_commit.remove(stale), using=conf.database, robust=True)
 

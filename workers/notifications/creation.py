@@ -98,7 +98,7 @@ class _Writer:
             text = self._text(draft)
         except TemplateError as error:
             return Status.FAILED, error.message, ("", "")
-        if not instant and not 0 < len(draft.address) <= _LONGEST_ADDRESS:
+        if not instant and not _is_usable(draft.address):
             return Status.FAILED, f"there is no usable address for {draft.channel}", text
         return Status.SENT if instant else Status.PENDING, "", text
 
@@ -111,6 +111,10 @@ class _Writer:
         if not draft.has_variables:
             return subject, body
         return render(subject, draft.values), render(body, draft.values)
+
+
+def _is_usable(address: str) -> bool:
+    return 0 < len(address) <= _LONGEST_ADDRESS and address.isprintable()
 
 
 def _channel(name: str) -> Any:

@@ -50,8 +50,10 @@ def send(notification_id: int, channel: MessageChannel) -> None:
 
 def give_up(notification_id: int, error: str) -> None:
     """Mark a notification as failed that will not be tried again by itself."""
-    rows = Notification.objects.filter(pk=notification_id, status=Status.PENDING)
-    rows.update(status=Status.FAILED, error=error[:300])
+    rows = Notification.objects.filter(pk=notification_id)
+    rows.filter(status=Status.PENDING).update(status=Status.FAILED, error=error[:300])
+    # An error that no channel knows came in the middle of sending.
+    rows.filter(status=Status.SENDING).update(status=Status.UNKNOWN, error=error[:300])
 
 
 @transaction.atomic

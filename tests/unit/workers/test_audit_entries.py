@@ -53,7 +53,8 @@ def test_what_else_an_event_is_about(
     make_event: MakeEvent, data: dict[str, Any], expected: list[Any]
 ) -> None:
     """References to the sender's model count first, then any, then the sender and its id."""
-    assert subjects(make_event(data=data)) == expected
+    event = make_event(data=data)
+    assert subjects(event.sender, event.data) == expected
 
 
 def test_without_an_actor_it_was_the_system(make_event: MakeEvent) -> None:
@@ -127,7 +128,14 @@ def test_long_names_are_cut(make_event: MakeEvent) -> None:
     assert len(entry["object_id"]) == len(entry["object_text"]) == 200
 
 
-def test_a_key_keeps_its_text_form(make_event: MakeEvent) -> None:
+def test_nothing_that_is_told_gets_lost(make_event: MakeEvent) -> None:
+    """Fields called as those of life cycle events are kept when they mean something else."""
+    data = {"model": "T-1000", "text": "hello", "changes": 3, "request": "please"}
+    (entry,) = entries(make_event(data=data))
+    assert entry["data"] == data
+
+
+def test_a_key_keeps_its_text_form() -> None:
     """A UUID key is recorded as people write it."""
     key = uuid4()
-    assert subjects(make_event(data={"order": ModelRef("shop.order", key)}))[0][1] == str(key)
+    assert subjects("shop.order", {"order": ModelRef("shop.order", key)})[0][1] == str(key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import smtplib
+import traceback
 from typing import Any
 
 import pytest
@@ -53,5 +54,4 @@ def test_what_a_failure_means(settings: Any, error: Exception, meaning: type[Exc
     settings.EMAIL_BACKEND = f"{__name__}.FailingBackend"
     with pytest.raises(meaning) as caught:
         EmailChannel().send(MESSAGE)
-    assert "ada@" not in str(caught.value)
-    assert isinstance(caught.value, meaning)
+    assert "ada@" not in "".join(traceback.format_exception(caught.value))

@@ -29,16 +29,17 @@ class EmailChannel:
         try:
             mail.send()
         except smtplib.SMTPRecipientsRefused as error:
-            raise _judge(min(code for code, _ in error.recipients.values())) from error
+            # From None, here and below: the server's words repeat the address, and get logged.
+            raise _judge(min(code for code, _ in error.recipients.values())) from None
         except smtplib.SMTPResponseException as error:
-            raise _judge(error.smtp_code) from error
+            raise _judge(error.smtp_code) from None
         except (smtplib.SMTPException, OSError) as error:
-            raise NotSentError(f"the mail server failed ({type(error).__name__})") from error
+            raise NotSentError(f"the mail server failed ({type(error).__name__})") from None
         return message_id
 
 
 def _judge(code: int) -> NotSentError | RefusedError:
-    # RFC 5321, 4.2.1: 4yz is transient, 5yz permanent. Not the text: it repeats the address.
+    # RFC 5321, 4.2.1: 4yz is transient, 5yz permanent.
     if 500 <= code < 600 and code not in _CONFIGURATION:
         return RefusedError(f"the mail server refused the message ({code})")
     return NotSentError(f"the mail server did not take the message ({code})")
