@@ -55,6 +55,7 @@ class LifecycleQuerySet(models.QuerySet[Row, Row]):
                 self._announce_exactly(before, fields)
             elif before:
                 self._announce_roughly(before, fields)
+        self._result_cache = None
         return count
 
     def bulk_update(
@@ -124,9 +125,9 @@ class LifecycleQuerySet(models.QuerySet[Row, Row]):
         """Return what is set to watched fields, by attribute name."""
         if not emits_events(self.model):
             return {}
-        fields = [(self.model._meta.get_field(name), value) for name, value in values.items()]
-        set_to = {getattr(field, "attname", ""): value for field, value in fields}
-        return {name: value for name, value in set_to.items() if name in watched(self.model)}
+        news = watched(self.model).items()
+        names = {name: attname for attname, field in news for name in (field.name, attname)}
+        return {names[name]: value for name, value in values.items() if name in names}
 
     def _lock(self, names: Collection[str]) -> dict[Any, Values]:
         """Lock the rows; return the values of these attributes by primary key."""
