@@ -6,6 +6,7 @@ fails the run where the environment says CI=true. The last line counts the tests
 """
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,7 @@ from xml.etree import ElementTree
 from tests import services
 
 LONGEST_RUN_SECONDS = 600
+MISSING_SERVICE = re.compile(r"needs \w+: ")
 
 
 @dataclass
@@ -83,7 +85,7 @@ def _count(root: ElementTree.Element, outcome: Outcome) -> None:
         else:
             outcome.skipped += 1
             reason = skipped.get("message", "")
-            if reason.startswith("needs "):
+            if MISSING_SERVICE.match(reason):
                 outcome.missing[reason] = outcome.missing.get(reason, 0) + 1
 
 

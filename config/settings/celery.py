@@ -15,14 +15,14 @@ QUEUES = ["default", "notifications", "audit", "analytics", "cache", "logs"]
 BROKER_SCHEMES = ["redis", "rediss", "redis+socket", "amqp", "amqps", "pyamqp", "memory"]
 
 
-def _broker_from_cache(url: str) -> str:
+def broker_from_cache(url: str) -> str:
     """Return the address that kombu understands for the server that holds the cache."""
     if url.startswith("unix://"):
         return url.replace("unix://", "redis+socket://").replace("db=", "virtual_host=")
     return url or "redis://127.0.0.1:6379/0"
 
 
-def _transport_options(url: str) -> dict[str, Any]:
+def transport_options(url: str) -> dict[str, Any]:
     """Return socket limits, so that a server that does not answer cannot hold anyone for ever."""
     if url.startswith(("amqp", "pyamqp")):
         return {"connect_timeout": 1, "write_timeout": 2}
@@ -32,9 +32,9 @@ def _transport_options(url: str) -> dict[str, Any]:
 
 
 CELERY_BROKER_URL = env.url(
-    "CELERY_BROKER_URL", _broker_from_cache(REDIS_URL), schemes=BROKER_SCHEMES
+    "CELERY_BROKER_URL", broker_from_cache(REDIS_URL), schemes=BROKER_SCHEMES
 )
-CELERY_BROKER_TRANSPORT_OPTIONS = _transport_options(CELERY_BROKER_URL)
+CELERY_BROKER_TRANSPORT_OPTIONS = transport_options(CELERY_BROKER_URL)
 CELERY_BROKER_CONNECTION_TIMEOUT = 2
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
@@ -69,6 +69,8 @@ CELERY_WORKER_MAX_TASKS_PER_CHILD = env.integer(
 # How long running tasks may go on after SIGTERM. It needs REMAP_SIGTERM=SIGQUIT in the worker's
 # environment, as every way to start a worker here has it; without, SIGTERM waits without end.
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = env.seconds("CELERY_SOFT_SHUTDOWN_SECONDS", 20)
+# Only tasks that acknowledge late are meant: they are sent again, so their first run is ended.
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 # Without it Celery closes the database connection around every task: 6.7 ms each.
 CELERY_DB_REUSE_MAX = env.integer("CELERY_DB_REUSE_MAX", 10_000, minimum=1)

@@ -10,7 +10,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from config import redis_transport
 from config.celery import app
-from config.settings.celery import _broker_from_cache, _transport_options
+from config.settings.celery import broker_from_cache, transport_options
 
 
 def test_each_queue_gets_its_own_messages() -> None:
@@ -48,7 +48,7 @@ def test_workers_never_give_up_on_the_broker() -> None:
 @pytest.mark.parametrize("url", ["redis://h/0", "rediss://h/0", "redis+socket:///s", "amqp://h//"])
 def test_no_broker_can_hold_a_caller_for_ever(url: str) -> None:
     """Every transport has limits on connecting and on writing."""
-    options = _transport_options(url)
+    options = transport_options(url)
     assert options.get("socket_connect_timeout") or options.get("connect_timeout")
     assert options.get("socket_timeout") or options.get("write_timeout")
 
@@ -63,7 +63,7 @@ def test_no_broker_can_hold_a_caller_for_ever(url: str) -> None:
 )
 def test_the_cache_server_serves_as_broker(cache: str, broker: str) -> None:
     """With REDIS_URL alone the same server carries the messages."""
-    assert _broker_from_cache(cache) == broker
+    assert broker_from_cache(cache) == broker
 
 
 @pytest.mark.parametrize("scheme", ["redis", "rediss", "redis+socket"])

@@ -129,6 +129,25 @@ def test_check_names_every_bad_variable_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("values", "finding"),
+    [
+        ({"CELERY_BROKER_URL": "redis://h/0"}, "REDIS_URL: (config.W002)"),
+        ({"REDIS_URL": "redis://h/1"}, "CELERY_BROKER_URL: (config.W003)"),
+        ({"REDIS_URL": "redis://h/1", "CELERY_BROKER_URL": "redis://h/0"}, ""),
+        ({}, ""),
+    ],
+)
+def test_cache_and_broker_fit_together(
+    values: dict[str, str], finding: str, tmp_path: Path
+) -> None:
+    """A cache that processes do not share, or that shares with the broker, is pointed out."""
+    done = check(VAR_DIR=str(tmp_path), **values)
+    assert done.returncode == 0
+    assert finding in done.stderr
+    assert ("W00" in done.stderr) is bool(finding)
+
+
+@pytest.mark.parametrize(
     "command",
     [["-c", "import config.wsgi"], ["-m", "celery", "-A", "config.celery", "beat"]],
     ids=["web", "beat"],
