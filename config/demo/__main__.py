@@ -26,7 +26,7 @@ from config.demo.fakes import FakeServer, fake_server
 from config.settings.environment import VAR_DIR
 from config.stack import Stack, StackError
 
-ORDERS = 2_000
+ORDERS = 2_500
 
 
 def main() -> int:

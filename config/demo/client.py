@@ -23,9 +23,12 @@ class Client:
         self._refresh("POST", {"username": username, "password": password})
 
     def call(self, method: str, path: str, body: Any = None) -> tuple[int, dict[str, Any]]:
-        """Return the status and the JSON body of one request."""
+        """Return the status and the JSON body of one request; raises ApiError without JSON."""
         response = self._session.request(method, f"{self._url}/{path}", json=body, timeout=TIMEOUT)
-        return response.status_code, response.json()
+        try:
+            return response.status_code, response.json()
+        except ValueError as error:
+            raise ApiError(f"{method} {path} answered {response.status_code}, no JSON") from error
 
     def must(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
         """Return the JSON body of a request that has to succeed; raises ApiError."""

@@ -43,7 +43,7 @@ class Check:
 
 def compare(what: str, expected: Iterable[Any], found: Iterable[Any]) -> Check:
     """Return the check that both hold the same things equally often."""
-    wanted, got = Counter(expected), Counter(found)
+    wanted, got = Counter(iter(expected)), Counter(iter(found))
     return Check(what, wanted.total(), (wanted - got).total(), (got - wanted).total())
 
 
