@@ -27,7 +27,8 @@ def watch_relations() -> None:
 
 
 def _own_relations(model: type[models.Model]) -> Names:
-    return {field.remote_field.through: field.name for field in model._meta.many_to_many}
+    fields = [(field.remote_field.through, field.name) for field in model._meta.many_to_many]
+    return {through: name for through, name in fields if through is not None}
 
 
 def _relations_to(model: type[models.Model]) -> Names:
