@@ -99,5 +99,5 @@ def stop_signals() -> Iterator[threading.Event]:
     try:
         yield stopped
     finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
+        for each, handler in former.items():
+            signal.signal(each, handler)

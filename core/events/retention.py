@@ -84,6 +84,8 @@ def _without_open_deliveries(ids: list[Any]) -> list[Any]:
 
 
 def _delete(rows: QuerySet[Row], ids: list[Any]) -> int:
+    if not ids:
+        return 0
     # Neither signals nor cascades: nothing points to these rows, and they are millions.
     found = rows.model._base_manager.using(rows.db).filter(pk__in=ids)
     return int(found._raw_delete(rows.db))
