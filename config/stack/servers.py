@@ -89,6 +89,11 @@ class ValkeyServer:
             ready=self.answers,
         )
 
+    def remove(self) -> None:
+        """Delete the socket's directory if it had to stand outside the work directory."""
+        if self.directory.absolute() not in self.socket.parents:
+            shutil.rmtree(self.socket.parent, ignore_errors=True)
+
     def answers(self) -> bool:
         """Tell whether the server answers PONG."""
         try:

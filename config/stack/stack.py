@@ -137,12 +137,16 @@ class Stack:
             raise
 
     def stop(self) -> None:
-        """End every process: first those that use the servers, then the servers."""
+        """End every process: first those that use the servers, then the servers.
+
+        A PostgreSQL server of the stack's own loses its data; SQLite and Valkey keep theirs.
+        """
         names = [name for name in self.supervisor.processes if name not in ("valkey", "postgres")]
         self.supervisor.stop(*names)
         self.supervisor.close()
-        if self.postgres:
-            self.postgres.remove()
+        for server in (self.valkey, self.postgres):
+            if server:
+                server.remove()
 
     def kill(self, name: str, number: Signals = SIGKILL, *, whole: bool = True) -> None:
         """Send a signal to a process or family ("worker" is all workers) as a fault.
