@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from statistics import quantiles
+
 from rich.console import Console
 from rich.table import Table
 
@@ -30,10 +32,12 @@ def report(story: Story, *, seconds: float) -> bool:
 
 def _verdict(story: Story, passed: bool, seconds: float) -> str:
     ledger = story.ledger
+    percentiles = quantiles(ledger.seconds, n=100)
     told = (
         f"{len(ledger.orders)} orders, {len(ledger.cancelled)} cancelled, "
-        f"{sum(ledger.refused.values())} rolled back, in {seconds:.0f} s; "
-        f"slowest purchase {ledger.slowest * 1000:.0f} ms"
+        f"{sum(ledger.refused.values())} rolled back; a purchase took "
+        f"{percentiles[49] * 1000:.0f} ms (p99 {percentiles[98] * 1000:.0f} ms); "
+        f"all in {seconds:.0f} s"
     )
     if passed:
         return f"[bold green]Nothing was lost and nothing was doubled.[/] {told}."

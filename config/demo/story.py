@@ -119,8 +119,8 @@ class Story:
         missing = [each.pk for each in unknown if f"{each.address}|{each.body}" not in arrived]
         if unknown:
             self.view.note(
-                f"{len(unknown)} SMS were being sent when the worker was killed, so nobody sent "
-                f"them again; Twilio's log lacks {len(missing)} of them: sent again by hand"
+                f"{len(unknown)} SMS cut off by the kill, so not repeated on suspicion: Twilio's "
+                f"log has {len(unknown) - len(missing)}, {len(missing)} sent again by hand"
             )
         send_again(Notification.objects.filter(pk__in=missing))
 
