@@ -16,6 +16,7 @@ from core.events.declarations import declared
 from core.events.errors import EventPayloadError, LeaseLost, UndeclaredEvent
 from core.events.event import Event
 from core.events.interrupt import bounded
+from core.events.nesting import shielded
 from core.events.pace import pace
 from core.events.payload import decode
 from core.events.retry import Discard, PartialFailure, Retry
@@ -130,7 +131,7 @@ class RouteRun:
                 if self._route.atomic:
                     self._call_atomically(units, events)
                 else:
-                    with bounded(self._route.lease):
+                    with shielded(self._holding.alias), bounded(self._route.lease):
                         self._route.call(events)
         except Exception as error:
             return error

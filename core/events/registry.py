@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+from django.apps import apps
 from django.dispatch import Signal
 from django.utils.module_loading import import_string
 
@@ -167,8 +168,18 @@ def _build(handler: Any, patterns: tuple[str, ...], options: dict[str, Any]) -> 
     checked["rate"] = _rate(checked["rate"])
     checked["lease"] = float(checked["lease"])
     if checked["sender"] is not None:
-        checked["sender"] = sender_label(checked["sender"])
+        checked["sender"] = _sender(checked["sender"])
     return Route(handler=handler, patterns=patterns, **checked)
+
+
+def _sender(sender: Any) -> str:
+    """Return the label that events of this sender are recorded with."""
+    try:
+        if isinstance(sender, str) and sender.count(".") == 1:
+            return str(apps.get_model(sender)._meta.label_lower)
+    except LookupError:
+        pass
+    return sender_label(sender)
 
 
 def _check_together(name: str, options: dict[str, Any]) -> None:

@@ -96,7 +96,8 @@ class Route:
 def dotted_path(handler: Any) -> str:
     """Return the name under which the handler of a route is known by default."""
     handler = getattr(handler, "run", handler)
-    return f"{handler.__module__}.{handler.__qualname__}"
+    named = handler if hasattr(handler, "__qualname__") else type(handler)
+    return f"{named.__module__}.{named.__qualname__}"
 
 
 def is_glob(pattern: str) -> bool:
@@ -116,7 +117,7 @@ class Routing:
         """Add a route.
 
         Raises DuplicateRoute when the name belongs to another function. The same function again
-        (a module that was reloaded, a second autodiscovery) replaces its route.
+        (a second autodiscovery) replaces its route.
         """
         with self._lock:
             known = self._routes.get(route.name)

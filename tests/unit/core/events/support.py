@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
-from django.db import connections
+from django.db import connections, transaction
 from django.utils import timezone
 
 from core.events import Event, deliver_pending, registry
@@ -61,6 +61,20 @@ def rounds(number: int) -> list[dict[str, dict[str, int]]]:
         make_due()
         counts.append(deliver_pending())
     return counts
+
+
+class Undone(Exception):
+    """What rolls a transaction back in these tests."""
+
+
+def roll_back(fire: Callable[[], Any], *, using: str = "default") -> None:
+    """Fire inside a transaction that does not commit."""
+    try:
+        with transaction.atomic(using=using):
+            fire()
+            raise Undone
+    except Undone:
+        pass
 
 
 def wait_until(condition: Callable[[], Any], *, seconds: float = DEADLINE) -> Any:

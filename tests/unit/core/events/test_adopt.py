@@ -1,0 +1,205 @@
+"""Adoption: the signals of apps that know nothing of events."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from django.contrib.auth import user_logged_in
+from django.contrib.auth.models import Group, User
+from django.db.models.signals import post_save
+from django.dispatch import Signal
+from django.test import Client
+
+from core.events import (
+    EventPayloadError,
+    EventSignal,
+    InvalidRoute,
+    InvalidSignal,
+    capture_events,
+    deliver_pending,
+    muted,
+    registry,
+)
+from core.events.models import EventRecord
+from tests.unit.core.events.support import deliveries, record_route, roll_back
+
+
+@pytest.mark.django_db
+def test_a_login_becomes_an_event() -> None:
+    """`user_logged_in` of django.contrib.auth is durable in one line."""
+    signal = registry.adopt(
+        user_logged_in, "test.logged_in", payload=lambda sender, user, **kw: {"user_id": user.pk}
+    )
+    recorder = record_route(signal)
+    with muted():
+        user = User.objects.create(username="alice")
+    Client().force_login(user)
+    deliver_pending()
+    (event,) = recorder.events
+    assert event.name == "test.logged_in"
+    assert event.data == {"user_id": user.pk}
+    assert event.sender == "auth.user"
+
+
+@pytest.mark.django_db
+def test_post_save_becomes_an_event() -> None:
+    """Django's own model signals can be adopted; a closure narrows them by sender."""
+    signal = registry.adopt(
+        post_save,
+        "group.saved",
+        payload=lambda sender, instance, created, **kw: {"group": instance, "created": created},
+    )
+    recorder = record_route(signal, sender=Group)
+    group = Group.objects.create(name="g")
+    group.save()
+    deliver_pending()
+    assert [event.data["created"] for event in recorder.events] == [True, False]
+    assert recorder.events[0].data["group"].get() == group
+
+
+def test_adopt_returns_an_event_signal_with_its_options() -> None:
+    """What is adopted is declared like any other, with version, key and sensitive fields."""
+    foreign = Signal()
+    signal = registry.adopt(foreign, "foreign.sent", key="n", sensitive={"phone"}, version=3)
+    assert isinstance(signal, EventSignal)
+    with capture_events() as events:
+        foreign.send(sender=object, n=5, phone="+49")
+    assert (events[0].key, events[0].version) == ("5", 3)
+    assert events[0].public_data == {"n": 5, "phone": "***"}
+
+
+def test_without_payload_the_arguments_are_the_payload() -> None:
+    """A signal with simple arguments needs no function."""
+    foreign = Signal()
+    registry.adopt(foreign, "foreign.sent")
+    with capture_events() as events:
+        foreign.send(sender=None, a=1, b="two")
+        foreign.send_robust(sender=None)
+    assert [event.data for event in events] == [{"a": 1, "b": "two"}, {}]
+
+
+def test_the_odd_arguments_of_a_third_party() -> None:
+    """Any sender, any arguments, positional sending: `payload` gets them all by name."""
+    foreign = Signal(use_caching=True)
+    got: list[dict[str, Any]] = []
+
+    def payload(sender: Any, **arguments: Any) -> dict[str, Any]:
+        got.append({"sender": sender} | arguments)
+        return {"who": str(sender), "names": sorted(arguments)}
+
+    registry.adopt(foreign, "foreign.sent", payload=payload)
+
+    class Page:
+        """A sender as content systems have it."""
+
+    request, instance = object(), object()
+    with capture_events() as events:
+        foreign.send(Page, request=request, instance=instance, event="x", name=None, data=1)
+    assert events[0].data["names"] == ["data", "event", "instance", "name", "request"]
+    assert events[0].sender == f"{Page.__module__}.{Page.__qualname__}"
+    assert got[0]["request"] is request
+
+
+@pytest.mark.parametrize("result", [{"sender": 1}, {"signal": 1}, {"self": 1}, None, [1]], ids=repr)
+def test_a_payload_that_cannot_be_one_is_a_payload_error(result: Any) -> None:
+    """What `payload` returned is named, and nothing is recorded."""
+    foreign = Signal()
+    registry.adopt(foreign, "foreign.sent", payload=lambda **kw: result)
+    with capture_events() as events, pytest.raises(EventPayloadError, match=r"foreign\.sent"):
+        foreign.send(sender=None)
+    assert events == []
+
+
+def test_an_error_in_payload_is_a_receivers_error() -> None:
+    """`send` raises it; `send_robust` returns it, and the other receivers run."""
+    foreign = Signal()
+    heard: list[str] = []
+
+    def hear(**_: Any) -> None:
+        heard.append("heard")
+
+    foreign.connect(hear)
+    registry.adopt(foreign, "foreign.sent", payload=lambda **kw: {}["missing"])
+    with pytest.raises(KeyError, match="missing"):
+        foreign.send(sender=None)
+    answers = foreign.send_robust(sender=None)
+    assert isinstance(answers[-1][1], KeyError)
+    assert len(heard) == 2
+
+
+def test_several_names_for_one_signal() -> None:
+    """One foreign signal may become several events."""
+    foreign = Signal()
+    registry.adopt(foreign, "foreign.short", payload=lambda n, **kw: {"n": n})
+    registry.adopt(foreign, "foreign.long", payload=lambda n, **kw: {"n": n, "more": True})
+    with capture_events() as events:
+        foreign.send(sender=None, n=1)
+    assert [event.name for event in events] == ["foreign.short", "foreign.long"]
+
+
+def test_adopting_again_changes_nothing() -> None:
+    """`adopt` is idempotent per name: one event, the same EventSignal."""
+    foreign = Signal()
+    first = registry.adopt(foreign, "foreign.sent")
+    assert registry.adopt(foreign, "foreign.sent") is first
+    with capture_events() as events:
+        foreign.send(sender=None)
+    assert len(events) == 1
+
+
+def test_one_name_for_two_signals_is_refused() -> None:
+    """The error names the name."""
+    registry.adopt(Signal(), "foreign.sent")
+    with pytest.raises(InvalidRoute, match=r"foreign\.sent"):
+        registry.adopt(Signal(), "foreign.sent")
+
+
+def test_bad_names_and_options_connect_nothing() -> None:
+    """A refused adoption leaves the foreign signal as it was."""
+    foreign = Signal()
+    with pytest.raises(InvalidSignal):
+        registry.adopt(foreign, "two words")
+    with pytest.raises(TypeError, match="sensitiv"):
+        registry.adopt(foreign, "foreign.sent", sensitiv={"a"})
+    assert not foreign.has_listeners()
+
+
+def test_receivers_of_the_adopting_signal_run() -> None:
+    """The EventSignal that `adopt` returns can be connected to as well."""
+    foreign = Signal()
+    signal = registry.adopt(foreign, "foreign.sent")
+    got: list[int] = []
+
+    def hear(n: int, **_: Any) -> None:
+        got.append(n)
+
+    signal.connect(hear)
+    with capture_events():
+        foreign.send(sender=None, n=1)
+    assert got == [1]
+
+
+def test_a_foreign_signal_sent_asynchronously() -> None:
+    """`asend` of the foreign signal is adopted as well."""
+    foreign = Signal()
+    registry.adopt(foreign, "foreign.sent")
+
+    async def fire() -> Any:
+        with capture_events() as events:
+            await foreign.asend(sender=None, n=1)
+            return events
+
+    assert [event.data for event in asyncio.run(fire())] == [{"n": 1}]
+
+
+@pytest.mark.django_db
+def test_the_guarantee_begins_when_the_foreign_signal_is_sent() -> None:
+    """The event belongs to the transaction in which the foreign signal was sent."""
+    foreign = Signal()
+    registry.adopt(foreign, "foreign.sent")
+    record_route("foreign.*")
+    roll_back(lambda: foreign.send(sender=None))
+    assert not EventRecord.objects.exists()
+    assert deliveries() == []
