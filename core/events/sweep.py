@@ -30,8 +30,10 @@ _DUTY = "sweep"
 # Seconds between two sweeps; for how long one may be stuck before another takes over.
 _EVERY = 0.9
 _STUCK = 10.0
-# A sweep that takes long runs less often, so that it costs at most this part of the time.
+# A sweep that takes long runs less often, so that it costs at most this part of the time; but one
+# that only had to wait, as for a lock, must not put the next off for long.
 _SHARE = 0.05
+_LONGEST_GAP = 5.0
 # The floors are found by a scan from the beginning; it pays to do that less often.
 _FLOORS_EVERY = 5.0
 _BATCH = 1000
@@ -63,13 +65,19 @@ def sweep() -> Swept:
     memory, now = duty
     started = time.monotonic()
     remembered: dict[str, Any] = json.loads(memory)
+    gap = _EVERY
     try:
         swept = reclaim()
-        remembered["queues"] = _wake(store, swept, remembered.get("queues", {}), now)
+        remembered["queues"] = _choose(store, swept, remembered.get("queues", {}), now)
         _raise_floors(store, remembered, now)
+        # How long a broker keeps us waiting, below, says nothing about what a sweep costs.
+        gap = max(_EVERY, min((time.monotonic() - started) / _SHARE, _LONGEST_GAP))
+        if swept.woken and not conf.inline and not wakeup.publish(swept.woken):
+            # Nobody was told, so nobody left it unanswered: the next sweep tries again.
+            for queue in swept.woken:
+                del remembered["queues"][queue]
     finally:
-        taken = time.monotonic() - started
-        store.leave_duty(_DUTY, max(_EVERY, taken / _SHARE), json.dumps(remembered))
+        store.leave_duty(_DUTY, gap, json.dumps(remembered))
     return swept
 
 
@@ -143,8 +151,8 @@ def _announce(deaths: Sequence[tuple[Claimed, str]]) -> None:
         )
 
 
-def _wake(store: Store, swept: Swept, known: dict[str, Any], now: float) -> dict[str, Any]:
-    """Wake the queues that have due work; one that does not answer with growing pauses."""
+def _choose(store: Store, swept: Swept, known: dict[str, Any], now: float) -> dict[str, Any]:
+    """Choose which queues with due work to wake; one that does not answer with growing pauses."""
     due = due_queues(store, list(routing))
     remembered: dict[str, Any] = {}
     for queue, head in due.items():
@@ -158,8 +166,6 @@ def _wake(store: Store, swept: Swept, known: dict[str, Any], now: float) -> dict
             swept.woken.append(queue)
         else:
             remembered[queue] = before
-    if swept.woken and not conf.inline:
-        wakeup.publish(swept.woken)
     return remembered
 
 
