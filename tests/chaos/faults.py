@@ -166,9 +166,11 @@ def kill_beat(chaos: Experiment) -> None:
 
 
 def start_second_beat(chaos: Experiment) -> None:
-    if "beat-2" not in chaos.rig.supervisor.processes:
-        chaos.rig.add("beat-2", [sys.executable, "-m", "celery", "-A", "config.celery", "beat"])
-    chaos.rig.start_process("beat-2")
+    if "second-beat" not in chaos.rig.supervisor.processes:
+        chaos.rig.add(
+            "second-beat", [sys.executable, "-m", "celery", "-A", "config.celery", "beat"]
+        )
+    chaos.rig.start_process("second-beat")
     chaos.wait_for_effects()
     chaos.go_on(8)
 

@@ -12,8 +12,8 @@ import orjson
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 
-ATOMIC = ("atomic", "ordered", "kill", "hang")
-TRAPS = ("kill", "hang")
+ATOMIC = ("atomic", "ordered", "kill")
+OUTSIDE = ("external", "hang")
 
 
 @dataclass
@@ -60,12 +60,11 @@ class Ledger:
             connection.close()
             return 0
 
-    def wait_settled(self, run: str, seconds: float) -> float:
-        """Wait until nothing of a run is on its way; return how many seconds that took."""
-        started = time.monotonic()
-        while time.monotonic() - started < seconds and self.open(run):
+    def wait_settled(self, run: str, seconds: float) -> None:
+        """Wait until nothing of a run is on its way, or until so many seconds are over."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and self.open(run):
             time.sleep(0.1)
-        return time.monotonic() - started
 
     def open(self, run: str) -> int:
         """Return how many deliveries of a run are on their way."""
@@ -82,11 +81,12 @@ class Ledger:
         dead = self._dead(run)
         external = self._external(run)
         count = Count(committed=len(committed), unsettled=self.open(run))
-        for route in ("atomic", "ordered", *([trap] if trap in TRAPS else [])):
+        for route in ("atomic", "ordered", *(["kill"] if trap == "kill" else [])):
             fatal = marked if trap == ("poison" if route == "atomic" else route) else set()
             count.routes[route] = self._atomic(run, route, committed, fatal, dead[route])
-        for route in ("external", "once"):
-            count.routes[route] = self._outside(route, committed, external[route], dead[route])
+        for route in ("external", "once", *(["hang"] if trap == "hang" else [])):
+            fatal = marked if route == "hang" else set()
+            count.routes[route] = _outside(route, committed, fatal, external[route], dead[route])
         return count
 
     def _atomic(
@@ -106,23 +106,6 @@ class Ledger:
             dead=len(dead),
             phantom=len(times.keys() - committed) + len(times.keys() & fatal),
             disorder=disorder(rows) if route == "ordered" else 0,
-        )
-
-    def _outside(
-        self, route: str, committed: set[int], done: list[tuple[int, str]], dead: set[int]
-    ) -> RouteCount:
-        times = Counter(seq for seq, _ in done)
-        identities: dict[int, set[str]] = defaultdict(set)
-        for seq, delivery_id in done:
-            identities[seq].add(delivery_id)
-        excused = dead if route == "once" else set()
-        return RouteCount(
-            expected=len(committed),
-            lost=len(committed - times.keys() - excused),
-            doubled=sum(number > 1 for number in times.values()),
-            dead=len(dead),
-            phantom=len(times.keys() - committed),
-            foreign=sum(len(names) > 1 for names in identities.values()),
         )
 
     @staticmethod
@@ -149,6 +132,29 @@ class Ledger:
                     if line["run"] == run:
                         found[line["route"]].append((line["seq"], line["delivery_id"]))
         return found
+
+
+def _outside(
+    route: str,
+    committed: set[int],
+    fatal: set[int],
+    done: list[tuple[int, str]],
+    dead: set[int],
+) -> RouteCount:
+    times = Counter(seq for seq, _ in done)
+    identities: dict[int, set[str]] = defaultdict(set)
+    for seq, delivery_id in done:
+        identities[seq].add(delivery_id)
+    # "Outcome unknown", kept for a person to decide, is what at_most_once promises.
+    excused = dead if route == "once" else set()
+    return RouteCount(
+        expected=len(committed - fatal),
+        lost=len(committed - fatal - times.keys() - excused) + len(fatal - dead),
+        doubled=sum(number > 1 for number in times.values()),
+        dead=len(dead),
+        phantom=len(times.keys() - committed) + len(times.keys() & fatal),
+        foreign=sum(len(names) > 1 for names in identities.values()),
+    )
 
 
 def disorder(rows: list[tuple[int, str]]) -> int:

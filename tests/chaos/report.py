@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from .ledger import ATOMIC
+from .ledger import ATOMIC, OUTSIDE
 from .trial import KEPT, MISSED, SKIPPED, Result
 
 COLUMNS = (
@@ -93,7 +93,7 @@ def _cells(result: Result) -> list[str]:
         f"{count.total('doubled', ('external',))} / {count.total('foreign', ('external',))}",
         f"{count.total('doubled', ('once',))} / {count.total('dead', ('once',))}",
         str(count.total("disorder", everywhere)),
-        str(count.total("dead", ATOMIC)),
+        str(count.total("dead", (*ATOMIC, *OUTSIDE))),
         _span(figures.get("emission_ms")),
         _span(figures.get("control_ms")),
         _worst(figures.get("broker_ms")),
@@ -117,4 +117,5 @@ def _summary(results: Sequence[Result]) -> str:
     effects = sum(count.expected for result in tried for count in result.count.routes.values())
     missed = sum(result.verdict == MISSED for result in tried)
     verdict = f"{missed} MISSED" if missed else "all as promised"
-    return f"\n{len(tried)} faults, {effects} effects: {lost} lost, {doubled} atomic doubled; {verdict}."
+    counts = f"{effects} effects: {lost} lost, {doubled} atomic doubled"
+    return f"\n{len(tried)} faults, {counts}; {verdict}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ import environ
 from django.conf import settings
 
 from .faults import Experiment, Fault, wrong_clocks
-from .ledger import ATOMIC, Count, Ledger
+from .ledger import ATOMIC, OUTSIDE, Count, Ledger
 from .rig import Rig
 
 SETTLE_SECONDS = 90.0
@@ -28,6 +29,7 @@ class Result:
     text: str
     database: str
     verdict: str = KEPT
+    seconds: float = 0.0
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     count: Count = field(default_factory=Count)
@@ -40,7 +42,7 @@ class Result:
             (count.total("lost", tuple(count.routes)), "lost"),
             (count.total("doubled", ATOMIC), "atomic effects doubled"),
             (count.total("phantom", tuple(count.routes)), "effects of nothing committed"),
-            (count.total("foreign", ("external",)), "doubled under another delivery_id"),
+            (count.total("foreign", OUTSIDE), "doubled under another delivery_id"),
             (count.total("doubled", ("once",)), "at_most_once effects doubled"),
             (count.total("disorder", ("ordered",)), "out of order"),
             (count.unsettled, f"not settled after {SETTLE_SECONDS:g} s"),
@@ -75,7 +77,7 @@ def run(
             tell(f"{database}: {fault.name}: {fault.text}")
             result = _try(rig, fault, quick) if not _reason(fault, database) else None
             results.append(result or _skip(fault, database))
-            tell(f"{database}: {fault.name}: {results[-1].verdict}")
+            tell(f"{database}: {fault.name}: {results[-1].verdict} ({results[-1].seconds:g} s)")
     return results
 
 
@@ -101,6 +103,7 @@ def _skip(fault: Fault, database: str) -> Result:
 
 
 def _try(rig: Rig, fault: Fault, quick: bool) -> Result:
+    began = time.monotonic()
     ledger = Ledger()
     experiment = Experiment(rig, ledger, fault.name, quick)
     result = Result(fault.name, fault.text, rig.database)
@@ -109,8 +112,10 @@ def _try(rig: Rig, fault: Fault, quick: bool) -> Result:
         rig.load(fault.name, fault.trap, fault.every, env) as load,
     ):
         fault.act(experiment)
+    ended = time.monotonic()
     rig.restore()
-    seconds = ledger.wait_settled(fault.name, SETTLE_SECONDS)
+    ledger.wait_settled(fault.name, SETTLE_SECONDS)
+    seconds = time.monotonic() - ended
     result.count = ledger.count(fault.name, fault.trap, fault.every)
     result.count.recovery_seconds = round(seconds, 1)
     result.emitter, result.notes, result.problems = (
@@ -119,4 +124,5 @@ def _try(rig: Rig, fault: Fault, quick: bool) -> Result:
         experiment.problems,
     )
     result.judge()
+    result.seconds = round(time.monotonic() - began, 1)
     return result
