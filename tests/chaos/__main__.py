@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from config.settings.environment import BASE_DIR, VAR_DIR
@@ -32,11 +33,7 @@ def main() -> int:
         if options.into:
             _run_one(options)
             return 0
-        results = [
-            result
-            for database in options.database or DATABASES
-            for result in _in_own_process(database, sys.argv[1:])
-        ]
+        results = _in_own_processes(options.database or DATABASES, sys.argv[1:])
     except KeyboardInterrupt:
         print("Stopped.")
         return 130
@@ -58,24 +55,35 @@ def _parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _in_own_process(database: str, arguments: list[str]) -> list[Result]:
-    """Run one database in a process of its own: Django is set up once in a process."""
+def _in_own_processes(databases: Sequence[str], arguments: list[str]) -> list[Result]:
+    """Run the databases side by side, each in a process: Django is set up once in a process."""
     with tempfile.TemporaryDirectory() as directory:
-        results = Path(directory) / "results"
-        command = [sys.executable, "-m", "tests.chaos", *arguments, "--into", str(results)]
-        child = subprocess.Popen([*command, "--database", database], cwd=BASE_DIR)
+        files = {database: Path(directory) / database for database in databases}
+        command = [sys.executable, "-m", "tests.chaos", *arguments]
+        children = [
+            subprocess.Popen(
+                [*command, "--into", str(file), "--database", database],
+                cwd=BASE_DIR,
+                # Ctrl-C comes to them from here, and once only.
+                start_new_session=True,
+            )
+            for database, file in files.items()
+        ]
         try:
-            code = child.wait()
+            codes = [child.wait() for child in children]
         except KeyboardInterrupt:
-            child.send_signal(signal.SIGINT)
-            child.wait()
+            _stop(children)
             raise
-        if code == 130:
-            raise KeyboardInterrupt
-        if code:
-            raise SystemExit(code)
-        loaded: list[Result] = pickle.loads(results.read_bytes())
-        return loaded
+        if any(codes):
+            raise SystemExit(max(codes))
+        return [result for file in files.values() for result in pickle.loads(file.read_bytes())]
+
+
+def _stop(children: Sequence[subprocess.Popen[bytes]]) -> None:
+    for child in children:
+        child.send_signal(signal.SIGINT)
+    for child in children:
+        child.wait()
 
 
 def _run_one(options: argparse.Namespace) -> None:

@@ -137,7 +137,7 @@ def crash_database(chaos: Experiment) -> None:
             "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' "
             "AND pid <> pg_backend_pid() ORDER BY random() LIMIT 1"
         ).fetchall()
-        os.kill(victim, SIGKILL)
+    os.kill(victim, SIGKILL)
     chaos.wait_for_effects()
     chaos.go_on(1)
     chaos.rig.kill("postgres")

@@ -111,7 +111,11 @@ def _try(rig: Rig, fault: Fault, quick: bool) -> Result:
         fault.surroundings() as env,
         rig.load(fault.name, fault.trap, fault.every, env) as load,
     ):
-        fault.act(experiment)
+        try:
+            fault.act(experiment)
+        except Exception as error:
+            # The other faults still have something to tell.
+            experiment.problems.append(f"the fault itself failed: {error!r}")
     ended = time.monotonic()
     rig.restore()
     ledger.wait_settled(fault.name, SETTLE_SECONDS)
