@@ -20,7 +20,7 @@ from django.db import DatabaseError, InterfaceError, connections
 from core.events.conf import conf
 from core.events.declarations import delivery_died
 from core.events.event import Event
-from core.events.handling import RouteRun
+from core.events.handling import RouteRun, readable
 from core.events.pace import pace
 from core.events.routing import Route, routing
 from core.events.state import State
@@ -102,6 +102,7 @@ class Holding:
         self._done: list[int] = []
         self._done_since = 0.0
         self._releases: list[Release] = []
+        self._started: set[int] = set()
         self._deaths: list[tuple[Route, Event, str]] = []
 
     def handle(self, routes: dict[str, Route]) -> None:
@@ -126,10 +127,12 @@ class Holding:
         """Make sure of a whole lease before a call; return which rows are held, None for all."""
         passed = time.monotonic() - self._leased_at
         if started:
-            return self.store.renew(ids, self.token, route.lease, started=True)
+            held = self.store.renew(ids, self.token, route.lease, started=True)
+            self._started |= held
+            return held
         if passed < _RENEW_AFTER * self._shortest:
             return None
-        held: set[int] = set()
+        held = set()
         self._leased_at = time.monotonic()
         for lease, members in self._by_lease().items():
             held |= self.store.renew(members, self.token, lease)
@@ -158,7 +161,9 @@ class Holding:
 
     def died(self, route: Route, event: Event, rows: Sequence[Claimed], error: str) -> None:
         """Remember a death, to be announced once it is written."""
-        self._deaths += [(route, event, error) for _ in rows]
+        self._deaths += [
+            (route, event if row.event_id == event.id else readable(row), error) for row in rows
+        ]
 
     def drop(self, ids: Iterable[int]) -> None:
         """Forget rows that are not held any more."""
@@ -207,11 +212,23 @@ class Holding:
                 len(ids),
             )
 
+    def _interrupted(self, row: Claimed, route: Route) -> Release:
+        """What becomes of a delivery whose handling was cut off, as by a shutdown."""
+        if route.at_most_once and row.id in self._started:
+            error = "outcome unknown: interrupted"
+            self.died(route, readable(row), [row], error)
+            return Release(row.id, State.DEAD, None, 1, 1, error)
+        attempts = 0 if route.at_most_once else 1
+        if row.suspect:
+            return Release(row.id, State.WAITING, 0.0, attempts)
+        return Release(row.id, State.READY, None, attempts)
+
     def _finish(self, routes: dict[str, Route]) -> None:
         self._flush()
         releases, self._releases = self._releases, []
         named = {release.id for release in releases}
-        releases += [_interrupted(row, routes) for id, row in self._rows.items() if id not in named]
+        for row in [row for id, row in self._rows.items() if id not in named]:
+            releases.append(self._interrupted(row, routes[row.route]))
         if releases:
             self.store.release(releases, self.token)
             self.returned = [release.id for release in releases if release.attempts]
@@ -220,13 +237,6 @@ class Holding:
             delivery_died.send_robust(
                 sender=route.name, event=event, delivery_id=event.delivery_id, error=error
             )
-
-
-def _interrupted(row: Claimed, routes: dict[str, Route]) -> Release:
-    """What becomes of a delivery whose handling was cut off, as by a shutdown."""
-    if routes[row.route].at_most_once:
-        return Release(row.id, State.DEAD, None, 1, 1, "outcome unknown: interrupted")
-    return Release(row.id, State.READY, None, 1)
 
 
 def _pause(seconds: float) -> None:

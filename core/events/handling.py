@@ -50,6 +50,13 @@ class Unit:
     def ids(self) -> list[int]:
         return [row.id for row in self.members]
 
+    def fresh_event(self) -> Event:
+        """Return the event for a call: what a call before changed in its payload is not seen."""
+        if self.called:
+            self.event = with_data(envelope(self.lead), self.lead.data)
+        self.called = True
+        return self.event
+
 
 class RouteRun:
     """The deliveries of one route in one claim, from their first call to their settlement."""
@@ -82,13 +89,7 @@ class RouteRun:
                 self._charge(Unit(event, [row]), error)
             else:
                 units.append(Unit(event, [row]))
-        if self._route.coalesce:
-            return [
-                unit
-                for batch in batched(units, self._route.batch_size)
-                for unit in coalesced(batch)
-            ]
-        return units
+        return coalesced(units) if self._route.coalesce else units
 
     # -- handling -------------------------------------------------------------------------
 
@@ -123,10 +124,8 @@ class RouteRun:
         return [unit for unit in units if unit.members]
 
     def _call(self, units: list[Unit]) -> Exception | None:
-        events = [unit.event for unit in units]
-        for unit in units:
-            unit.called = True
         try:
+            events = [unit.fresh_event() for unit in units]
             with using_context(context_of(events)):
                 if self._route.atomic:
                     self._call_atomically(units, events)
@@ -392,6 +391,16 @@ def with_data(event: Event, text: str) -> Event:
     object.__setattr__(event, "data", data)
     object.__setattr__(event, "version", signal.version)
     return event
+
+
+def readable(row: Claimed) -> Event:
+    """Return the event of a delivery, with its payload if that can be read."""
+    event = envelope(row)
+    try:
+        return with_data(event, row.data)
+    except Exception:
+        # Why it cannot be read is what its delivery failed with.
+        return event
 
 
 def context_of(events: Sequence[Event]) -> Context:

@@ -36,9 +36,20 @@ def deliver(events: Sequence[UUID]) -> None:
     try:
         while _pending.events:
             batch, _pending.events = _pending.events, []
-            delivery.run_round(list(routing), scope=Scope(events=batch))
+            _deliver(batch)
     except Exception:
         logger.exception("inline delivery failed; `manage.py events work` takes over")
     finally:
         _pending.busy = False
         _pending.events = []
+
+
+def _deliver(events: Sequence[UUID]) -> None:
+    """Run what these events have due, a claim at a time, each delivery once."""
+    handled: list[int] = []
+    while True:
+        scope = Scope(events=events, exclude=tuple(handled))
+        round_ = delivery.run_round(list(routing), scope=scope)
+        if not round_.taken:
+            return
+        handled += round_.returned

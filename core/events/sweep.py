@@ -18,7 +18,7 @@ from django.db import transaction
 from core.events import wakeup
 from core.events.conf import conf
 from core.events.declarations import delivery_died
-from core.events.handling import envelope
+from core.events.handling import readable
 from core.events.routing import Route, routing
 from core.events.state import State
 from core.events.store import Claimed, Release, Store, store_for
@@ -137,7 +137,7 @@ def _reclaimed(row: Claimed, started: bool) -> Release | None:
 
 def _announce(deaths: Sequence[tuple[Claimed, str]]) -> None:
     for row, error in deaths:
-        event = envelope(row)
+        event = readable(row)
         logger.error(
             "route %s: event %s (%s), delivery %s is dead: %s",
             row.route,

@@ -13,6 +13,8 @@ from core.events.event import MASK, Event
 _ERROR_LENGTH = 2000
 # Classes of SQLSTATE: connection, resources, operator intervention; then rollback and lock codes.
 _PASSING_CLASSES = ("08", "53", "57")
+# A statement that was cancelled took too long: that is the statement's fault, not the server's.
+_LASTING_CODES = ("57014",)
 _PASSING_CODES = ("40001", "40P01", "55P03")
 _PASSING_SQLITE = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
@@ -35,6 +37,8 @@ def is_passing(error: BaseException | None) -> bool:
     if state is None:
         # libpq reports a connection that broke without an SQLSTATE.
         return isinstance(error, OperationalError)
+    if state in _LASTING_CODES:
+        return False
     return state[:2] in _PASSING_CLASSES or state in _PASSING_CODES
 
 
@@ -54,13 +58,27 @@ def drop_if_broken(alias: str) -> None:
 
 def describe(error: object, events: Iterable[Event]) -> str:
     """Return an error as one short text in which sensitive values are hidden."""
-    text = f"{type(error).__name__}: {error}" if isinstance(error, BaseException) else str(error)
-    return hide(text, events)[:_ERROR_LENGTH].replace("\x00", "")
+    text = _text(error)
+    if isinstance(error, BaseException):
+        text = f"{type(error).__name__}: {text}"
+    return _storable(hide(text, events)[:_ERROR_LENGTH])
 
 
 def trace(error: BaseException, events: Iterable[Event]) -> str:
     """Return the traceback of an error in which sensitive values are hidden."""
-    return hide("".join(traceback.format_exception(error)), events)
+    return _storable(hide("".join(traceback.format_exception(error)), events))
+
+
+def _text(value: object) -> str:
+    try:
+        return str(value)
+    except Exception as error:
+        return f"(no text: {type(error).__name__})"
+
+
+def _storable(text: str) -> str:
+    """Return the text without what neither a database nor a log can take."""
+    return text.replace("\x00", "").encode("utf-8", "replace").decode()
 
 
 def hide(text: str, events: Iterable[Event]) -> str:

@@ -513,10 +513,17 @@ def allowance(rate: Rate, limit: int, grants: list[list[float]], now: float) -> 
 
 
 def add_grant(rate: Rate, grants: list[list[float]], now: float, count: int) -> list[list[float]]:
-    """Return the grants with one more; those of nearly the same time are kept as one, the later."""
-    if count and grants and grants[-1][0] > now - rate.period / 50:
-        return [*grants[:-1], [now, grants[-1][1] + count]]
-    return [*grants, [now, count]] if count else grants
+    """Return the grants with one more; those of one fiftieth of the period are kept as one.
+
+    Each counts from the end of its fiftieth, so that the window never holds too many.
+    """
+    if not count:
+        return grants
+    step = rate.period / 50
+    moment = (now // step + 1) * step
+    if grants and grants[-1][0] >= moment:
+        return [*grants[:-1], [grants[-1][0], grants[-1][1] + count]]
+    return [*grants, [moment, count]]
 
 
 def closing_time(rate: Rate, grants: list[list[float]], now: float) -> float:
