@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 
-class AppException(Exception):  # noqa: N818 - the public name is fixed
+class AppException(Exception):
     """Something went wrong that a caller can be told about."""
 
     status_code: ClassVar[int] = 500
