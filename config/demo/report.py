@@ -26,7 +26,7 @@ def report(story: Story, *, seconds: float) -> bool:
         table.add_row(each.what, *map(str, (each.expected, each.lost, each.doubled)), style=style)
     console.print(table)
     passed = all(check.passed for check in checks)
-    console.print(_verdict(story, passed, seconds), _places(story), sep="\n", highlight=False)
+    console.print(_verdict(story, passed, seconds), _places(story), sep="\n", soft_wrap=True)
     return passed
 
 
@@ -35,13 +35,12 @@ def _verdict(story: Story, passed: bool, seconds: float) -> str:
     percentiles = quantiles(ledger.seconds, n=100)
     told = (
         f"{len(ledger.orders)} orders, {len(ledger.cancelled)} cancelled, "
-        f"{sum(ledger.refused.values())} rolled back; a purchase took "
-        f"{percentiles[49] * 1000:.0f} ms (p99 {percentiles[98] * 1000:.0f} ms); "
-        f"all in {seconds:.0f} s"
+        f"{sum(ledger.refused.values())} rolled back, in {seconds:.0f} s; "
+        f"a purchase took {percentiles[49] * 1000:.0f} ms (p99 {percentiles[98] * 1000:.0f} ms)."
     )
     if passed:
-        return f"[bold green]Nothing was lost and nothing was doubled.[/] {told}."
-    return f"[bold red]Something was lost or doubled.[/] {told}."
+        return f"[bold green]Nothing was lost and nothing was doubled.[/]\n{told}"
+    return f"[bold red]Something was lost or doubled.[/]\n{told}"
 
 
 def _places(story: Story) -> str:

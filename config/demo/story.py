@@ -48,7 +48,7 @@ class Story:
         self.view.note("the curtain rises: accounts, an organiser, happenings on sale")
         # Each order takes 3.2 tickets on average, spread over the happenings; nobody runs short.
         self.cast = cast.gather(self.stack.web, buyers=BUYERS, capacity=self.orders * 2)
-        self._twilio_fails()
+        self._services_fail()
         self._sell()
         self._drain()
         self._mend()
@@ -82,9 +82,13 @@ class Story:
             f"{self.ledger.repeated} orders were sent twice"
         )
 
-    def _twilio_fails(self) -> None:
+    def _services_fail(self) -> None:
         self.fakes.fail("twilio", Failure(times=10, status=503))
-        self.view.note("Twilio answers 503 to the first ten messages: they are tried again later")
+        self.fakes.fail("posthog", Failure(times=3, status=500))
+        self.view.note(
+            "Twilio answers 503 to the first ten messages, PostHog 500 to the first three batches: "
+            "tried again later"
+        )
 
     def _publish_poison(self) -> None:
         self.fakes.fail("webhook", Failure(times=-1, status=500, containing="Ghost Train"))
@@ -93,7 +97,9 @@ class Story:
 
     def _kill_worker(self) -> None:
         self.stack.kill("worker")
-        self.view.note("kill -9 of the worker and its pool; the supervisor starts another")
+        self.view.note(
+            "kill -9 of the worker and its pool; what it held comes back when its leases end"
+        )
 
     def _change_fee(self) -> None:
         self.cast.staff.must("PUT", "platform-fee", {"percentage": NEW_FEE})

@@ -148,12 +148,9 @@ class Verification:
         )
 
     def _sms(self) -> Check:
-        expected = Counter(
-            {
-                phone: len(self._ledger.orders[order_id]["items"])
-                for order_id, phone in self._ledger.phones.items()
-            }
-        )
+        expected: Counter[str] = Counter()
+        for order_id, phone in self._ledger.phones.items():
+            expected[phone] += len(self._ledger.orders[order_id]["items"])
         arrived = [item.data["To"] for item in self._fakes.received("twilio")]
         return compare("SMS that arrived at Twilio", expected.elements(), arrived)
 

@@ -9,11 +9,18 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.core.cache import cache
 from django.test import Client
 from django.utils import timezone
 
 from core.events import muted
 from examples.tickets.models import Happening, Organiser
+
+
+@pytest.fixture(autouse=True)
+def _empty_cache() -> None:
+    """Begin with an empty cache, which outlives a test in the memory of its process."""
+    cache.clear()
 
 
 @pytest.fixture
