@@ -66,6 +66,7 @@ class Round:
     taken: int = 0
     full: set[str] = field(default_factory=set)
     more: bool = False
+    suspects: bool = False
     again_in: float | None = None
     returned: list[int] = field(default_factory=list)
 
@@ -252,7 +253,7 @@ def run_round(
     deadline: float | None = None,
     on_slow: Callable[[], object] | None = None,
 ) -> Round:
-    """Claim once for all these routes, handle and settle; the suspects when nothing else is due."""
+    """Claim once for all these routes, handle and settle; with `suspects`, one of those as well."""
     store = store_for(conf.database)
     scope = scope or Scope()
     plain = [route for route in routes if not (route.ordered or route.limited)]
@@ -266,16 +267,18 @@ def run_round(
             claims.append(_exclusive(store, route, scope, unlimited))
     for claim in claims:
         round_.merge(_claim_and_handle(store, claim, routes, deadline, on_slow))
-    if suspects and not round_.taken and plain:
-        round_.merge(
-            _claim_and_handle(
-                store,
-                lambda token: store.claim_suspect(plain, token, scope),
-                routes,
-                deadline,
-                on_slow,
-            )
+    if suspects and plain:
+        lone = _claim_and_handle(
+            store,
+            lambda token: store.claim_suspect(plain, token, scope),
+            routes,
+            deadline,
+            on_slow,
         )
+        # Where there was one there may be another, and each is claimed alone.
+        lone.more = bool(lone.taken)
+        round_.merge(lone)
+        round_.suspects = lone.more
     return round_
 
 
@@ -283,11 +286,14 @@ def _exclusive(
     store: Store, route: Route, scope: Scope, unlimited: bool
 ) -> Callable[[int], list[Claimed]]:
     def claim(token: int) -> list[Claimed]:
-        if not unlimited and store.due(route) is None:
+        due = None if unlimited else store.due(route)
+        if due is None and not unlimited:
             return []
         want = Want(route, pace.limit(route))
-        rows = store.claim_exclusive(want, token, scope, unlimited=unlimited)
-        return rows or store.claim_exclusive(want, token, scope, suspect=True, unlimited=unlimited)
+        rows: list[Claimed] = []
+        if due is None or due.waiting is not None:
+            rows = store.claim_exclusive(want, token, scope, suspect=True, unlimited=unlimited)
+        return rows or store.claim_exclusive(want, token, scope, unlimited=unlimited)
 
     return claim
 
@@ -317,7 +323,7 @@ def _claim_and_handle(
         again_in = soonest(again_in, store.open_in(rated))
     # A lane, or a slot of a limit, that was freed just now may have its next delivery waiting.
     more = bool(full) or any(known[name].ordered or known[name].limited for name in counts)
-    return Round(holding.tally, len(rows), full, more, again_in, holding.returned)
+    return Round(holding.tally, len(rows), full, more, again_in=again_in, returned=holding.returned)
 
 
 @dataclass(slots=True)
@@ -360,8 +366,8 @@ def work(
         if time.monotonic() >= until:
             worked.left = bool(round_.taken)
             return worked
-        if round_.more or (round_.taken and suspects):
+        suspects = round_.suspects
+        if round_.more:
             continue
-        suspects = False
         if wait is None or not wait(until):
             return worked

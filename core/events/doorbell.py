@@ -37,6 +37,43 @@ _SIGN_SECONDS = 0.4
 _REST_SECONDS = 5.0
 _PATIENCE = 0.5
 
+# The sign of a message that was sent and that no task has answered yet: whoever comes meanwhile
+# need not send another, since that task claims after it has put up its own sign.
+_UNDER_WAY = "sent"
+_UNDER_WAY_MS = 300
+
+# Returns the numbers of the queues for which a message has to be sent.
+_RING = """
+local deaf, half = {}, #KEYS / 2
+for i = 1, half do
+    local sign, bell = KEYS[i], KEYS[half + i]
+    local there = redis.call('GET', sign)
+    if not there then
+        redis.call('SET', sign, ARGV[1], 'PX', ARGV[2])
+        table.insert(deaf, i)
+    elseif there ~= ARGV[1] then
+        -- One item is enough, however many rang; nobody needs it for long.
+        redis.call('DEL', bell)
+        redis.call('LPUSH', bell, 1)
+        redis.call('PEXPIRE', bell, 2000)
+    end
+end
+return deaf
+"""
+
+# Returns the numbers of the queues for which this task listens now.
+_PUT_UP = """
+local mine = {}
+for i, sign in ipairs(KEYS) do
+    local there = redis.call('GET', sign)
+    if not there or there == ARGV[1] or there == ARGV[2] then
+        redis.call('SET', sign, ARGV[1], 'PX', ARGV[3])
+        table.insert(mine, i)
+    end
+end
+return mine
+"""
+
 # A sign is put up only where there is none, and taken down only by whoever put it up.
 _TAKE_DOWN = """
 for _, key in ipairs(KEYS) do
@@ -64,23 +101,13 @@ class Doorbell:
         client = self._connect()
         if client is None:
             return dict.fromkeys(queues, False)
+        keys = [key(queue) for key in (_sign, _bell) for queue in queues]
         try:
-            pipe = client.pipeline(transaction=False)
-            for queue in queues:
-                pipe.exists(_sign(queue))
-            there = [bool(found) for found in pipe.execute()]
-            if any(there):
-                pipe = client.pipeline(transaction=False)
-                for queue in (q for q, found in zip(queues, there, strict=True) if found):
-                    # One item is enough, however many rang; nobody needs it for long.
-                    pipe.lpush(_bell(queue), 1)
-                    pipe.ltrim(_bell(queue), 0, 0)
-                    pipe.pexpire(_bell(queue), 2000)
-                pipe.execute()
+            deaf = client.eval(_RING, len(keys), *keys, _UNDER_WAY, _UNDER_WAY_MS)
         except redis.RedisError as error:
             self._rest(error)
             return dict.fromkeys(queues, False)
-        return dict(zip(queues, there, strict=True))
+        return {queue: number not in deaf for number, queue in enumerate(queues, 1)}
 
     def listen(self, queues: Iterable[str]) -> Listener | None:
         """Return a listener for these queues, or None where there is no doorbell."""
@@ -124,6 +151,14 @@ class Listener:
         self._mine: list[str] = []
         self._name = secrets.token_hex(8)
 
+    def come(self) -> None:
+        """Put up the signs before the first look for work, so that nobody sends a message more."""
+        try:
+            self._put_up()
+        except redis.RedisError as error:
+            self._bell._rest(error)
+        self._fresh = False
+
     def wait(self, until: float) -> bool:
         """Wait for a ring until the linger time is over or `until` (monotonic) has come.
 
@@ -151,13 +186,9 @@ class Listener:
     def _put_up(self) -> bool:
         """Put up or renew the signs; return whether this task listens for any queue."""
         milliseconds = int(1000 * (_SIGN_SECONDS + conf.linger_seconds))
-        pipe = self._client.pipeline(transaction=False)
-        for queue in self._queues:
-            if queue in self._mine:
-                pipe.set(_sign(queue), self._name, px=milliseconds)
-            else:
-                pipe.set(_sign(queue), self._name, px=milliseconds, nx=True)
-        mine = [q for q, ok in zip(self._queues, pipe.execute(), strict=True) if ok]
+        signs = [_sign(queue) for queue in self._queues]
+        found = self._client.eval(_PUT_UP, len(signs), *signs, self._name, _UNDER_WAY, milliseconds)
+        mine = [self._queues[number - 1] for number in found]
         self._fresh = bool(set(mine) - set(self._mine))
         self._mine = mine
         return bool(mine)

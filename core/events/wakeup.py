@@ -29,9 +29,13 @@ TASK = "events.deliver"
 # Seconds that a broker may keep the thread waiting, and that the breaker stays open at first.
 _PATIENCE = 1.0
 _OPEN_FIRST = 1.0
-_OPEN_LONGEST = 30.0
+_OPEN_LONGEST = 5.0
 # At the end of a process, so long may what is still to be sent take.
 _FAREWELL = 0.3
+
+# After a round of wake-ups the thread rests so many times as long as that took, within reason.
+_REST_SHARE = 4
+_LONGEST_REST = 0.01
 
 _NO_RETRY = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
 
@@ -176,12 +180,19 @@ class Wakeups:
     def _run(self) -> None:
         while True:
             queues = self._next()
+            started = time.monotonic()
             try:
                 self._send(queues)
             except Exception:
                 logger.exception("waking %s failed; the sweep finds the work", ", ".join(queues))
             with self._changed:
                 self._changed.notify_all()
+            self._rest(time.monotonic() - started)
+
+    @staticmethod
+    def _rest(taken: float) -> None:
+        """Leave the processor, and the GIL, to others for most of the time."""
+        threading.Event().wait(min(taken * _REST_SHARE, _LONGEST_REST))
 
     def _next(self) -> list[str]:
         with self._changed:

@@ -28,6 +28,8 @@ def deliver(queue: str) -> dict[str, Any]:
     drop_if_broken(conf.database)
     queues = served_queues() | {queue}
     listener = doorbell.listen(queues) if _may_linger else None
+    if listener is not None:
+        listener.come()
     worked = delivery.work(
         queues,
         seconds=conf.task_seconds,
