@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -37,6 +36,9 @@ WORKERS: dict[str, list[tuple[str, ...]]] = {
     ],
     "procrastinate": [_ONE] * PROCESSES,
 }
+
+# Sides that differ from another one in their database only.
+SENDERS = {"embedded": "signalbox", "fresh": "signalbox"}
 
 
 @dataclass(frozen=True)
@@ -91,11 +93,11 @@ class Bench:
     ) -> None:
         self._stack.close()
 
-    def side(self, name: str) -> Side:
+    def side(self, name: str, *, workers: bool = True) -> Side:
         """Return a side with its workers running; the first time it is set up and started."""
         if name not in self._sides:
             self.say(f"{name}: starting")
-            sender = "signalbox" if name == "embedded" else name
+            sender = SENDERS.get(name, name)
             side = Side(
                 name,
                 environment=self._environment(name, sender),
@@ -104,7 +106,8 @@ class Bench:
                 workdir=self._workdir,
             )
             self._sides[name] = self._stack.enter_context(side)
-            side.start()
+            if workers:
+                side.start()
         return self._sides[name]
 
     def arrived(self) -> int:
@@ -139,12 +142,10 @@ class Bench:
         if not self._databases.template:
             with self._databases.making_template() as url:
                 migrate({**environment, "BENCH_SIDE": "signalbox", "DATABASE_URL": url})
-        urls = {"DATABASE_URL": self._databases.copy(name)}
-        if name == "signalbox":
-            urls["BENCH_EMPTY_DATABASE_URL"] = self._databases.copy("empty")
+        url = {"DATABASE_URL": self._databases.copy(name)}
         if name == "procrastinate":
-            migrate({**environment, **urls})
-        return urls
+            migrate({**environment, **url})
+        return url
 
     def _start_sink(self) -> str:
         port = free_port()
@@ -221,8 +222,3 @@ def _with_database(url: str, number: int) -> str:
 
 def _for_celery(url: str) -> str:
     return url.replace("unix://", "redis+socket://").replace("?db=", "?virtual_host=")
-
-
-def clock() -> float:
-    """Return CLOCK_MONOTONIC, as the stamps have it."""
-    return time.monotonic()

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from multiprocessing import get_context
 from pathlib import Path
@@ -67,7 +67,11 @@ class Side:
 
     def call(self, function: str, **arguments: Any) -> Any:
         """Call `module.function` of this package in the driver and return what it returns."""
-        return self._driver.submit(child.call, function, arguments).result()
+        return self.submit(function, **arguments).result()
+
+    def submit(self, function: str, **arguments: Any) -> Future[Any]:
+        """Do as `call`, without waiting for it."""
+        return self._driver.submit(child.call, function, arguments)
 
     def start(self) -> None:
         """Start the workers. A first piece of work shows that they are there, and warms them up."""

@@ -1,0 +1,1 @@
+"""What is measured: a module each, with `run(bench)` that yields rows."""

@@ -1,0 +1,176 @@
+"""Runs in Signalbox's driver: a long past, made by SQL, and claims that are timed after it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+from unittest.mock import patch
+
+import psycopg
+from django.db import connections, transaction
+
+from config.settings.celery import QUEUES
+from core.events import EventSignal, delivery, registry, sweep, wakeup
+from core.events.conf import conf
+from core.events.store import base, store_for
+
+from .shop.payloads import payload, payloads
+from .shop.signals import fired, sold
+from .sides.sender import empty
+
+Held = Literal["snapshot", "transaction id"]
+
+# Small claims, so that what they wade through before they find their rows shows.
+_EVENTS = 25
+_ROUTES = 4
+_AT_ONCE = 100_000
+_BATCH = 500
+_SWEEP_EVERY = 1.0
+
+# Increasing, as version 7 is, so that the index grows as it does in life.
+_EVENT_ID = "(lpad(to_hex(%(base)s + n), 12, '0') || '-7000-8000-' || lpad(to_hex(n), 12, '0'))"
+
+
+def backlog(*, events: int) -> None:
+    """Leave so many events that wait for the four effects."""
+    for start in range(0, events, _AT_ONCE):
+        _insert(sold, start, min(_AT_ONCE, events - start))
+
+
+def wake() -> None:
+    """Wake every queue."""
+    wakeup.ring(QUEUES)
+
+
+def settled() -> int:
+    """Return how many deliveries were settled so far."""
+    with connections[conf.database].cursor() as cursor:
+        cursor.execute(f"SELECT COALESCE(sum(count), 0) FROM {base.SETTLEMENT}")
+        return int(cursor.fetchone()[0])
+
+
+def settle(*, deliveries: int) -> None:
+    """Insert events with their deliveries and settle them, until so many were settled."""
+    signal = fired[_ROUTES]
+    for start in range(settled() // _ROUTES, deliveries // _ROUTES, _AT_ONCE):
+        _insert(signal, start, min(_AT_ONCE, deliveries // _ROUTES - start))
+        _settle_all()
+    # The sweeps of all that time would have done this.
+    store = store_for(conf.database)
+    store.ensure_routes([route.name for route in registry.routes()])
+    for _ in range(2):
+        store.raise_floors([route.name for route in registry.routes()])
+
+
+def _insert(signal: EventSignal, start: int, events: int) -> None:
+    data = payload()
+    routes = [route.name for route in registry.routes(signal)]
+    with connections[conf.database].cursor() as cursor:
+        cursor.execute(
+            f"""WITH numbers AS (
+                SELECT n, {_EVENT_ID}::uuid AS id FROM generate_series(%(first)s, %(last)s) AS n
+            ), e AS (
+                INSERT INTO {base.EVENT} (id, {base.EVENT_COLUMNS}, occurred_at)
+                SELECT id, %(name)s, 1, replace(%(data)s, %(order)s,
+                    'order-' || lpad(n::text, 12, '0')), '', 'bench_shop.sale', NULL,
+                    NULL, NULL, id::text, NULL, statement_timestamp() FROM numbers
+            )
+            INSERT INTO {base.DELIVERY} (event_id, route)
+            SELECT id, route FROM numbers CROSS JOIN unnest(%(routes)s::text[]) AS route ORDER BY n""",
+            {
+                "base": int(time.time() * 1000),
+                # Orders that no other event of this run has.
+                "first": 10**9 + start,
+                "last": 10**9 + start + events - 1,
+                "name": signal.name,
+                "data": json.dumps(data, separators=(",", ":")),
+                "order": data["order_id"],
+                "routes": routes,
+            },
+        )
+
+
+def _settle_all() -> None:
+    """Settle everything that waits, as workers would have, in batches of one route each."""
+    with connections[conf.database].cursor() as cursor:
+        cursor.execute(
+            f"""WITH gone AS (DELETE FROM {base.DELIVERY} RETURNING id, route, event_id)
+            INSERT INTO {base.SETTLEMENT} (route, outcome, count, events, settled_at)
+            SELECT route, 'done', count(*), string_agg(event_id::text, ' '), statement_timestamp()
+            FROM gone GROUP BY route, id / {_BATCH * _ROUTES}"""
+        )
+
+
+def claims(*, times: int, emptied: bool = False) -> list[float]:
+    """Insert a few events, and let the engine claim and settle them; so many times.
+
+    Returns the seconds of each claim. With `emptied`, the tables are emptied before each.
+    """
+    with _timed_claims() as seconds:
+        for _ in range(times):
+            if emptied:
+                empty([base.DELIVERY, base.EVENT, base.SETTLEMENT])
+            _claim_once()
+    return seconds
+
+
+def claims_while_held(*, held: Held, seconds: float) -> list[float]:
+    """Do that for so long beside an old transaction that holds back vacuum, with a sweep a second.
+
+    Returns the claims of the last third of the time.
+    """
+    started = swept = time.monotonic()
+    early = 0
+    with _old_transaction(held), _timed_claims() as found:
+        while (passed := time.monotonic() - started) < seconds:
+            _claim_once()
+            if passed < seconds * 2 / 3:
+                early = len(found)
+            if time.monotonic() - swept > _SWEEP_EVERY:
+                sweep.sweep()
+                swept = time.monotonic()
+    return found[early:]
+
+
+def _claim_once() -> None:
+    signal = fired[_ROUTES]
+    with transaction.atomic():
+        signal.send_many("bench", payloads(_EVENTS))
+    round_ = delivery.run_round(registry.routes(signal), suspects=False)
+    if round_.taken != _EVENTS * _ROUTES:
+        raise AssertionError(f"{round_.taken} of {_EVENTS * _ROUTES} were claimed")
+
+
+@contextmanager
+def _timed_claims() -> Iterator[list[float]]:
+    """Collect the seconds of each claim of the engine within the block."""
+    store, seconds = store_for(conf.database), []
+    claim = store.claim
+
+    def timed(*arguments: Any, **named: Any) -> Any:
+        started = time.perf_counter()
+        rows = claim(*arguments, **named)
+        seconds.append(time.perf_counter() - started)
+        return rows
+
+    with patch.object(store, "claim", timed):
+        yield seconds
+
+
+@contextmanager
+def _old_transaction(held: Held) -> Iterator[None]:
+    parameters: dict[str, Any] = connections[conf.database].get_connection_params()
+    for own in ("context", "cursor_factory", "prepare_threshold"):
+        parameters.pop(own, None)
+    statements: Sequence[str] = {
+        "snapshot": ["BEGIN ISOLATION LEVEL REPEATABLE READ", f"TABLE {base.ROUTE}"],
+        "transaction id": ["BEGIN", "SELECT pg_current_xact_id()"],
+    }[held]
+    with psycopg.connect(**parameters, autocommit=True) as connection:
+        for statement in statements:
+            connection.execute(statement)
+        yield
+        connection.execute("ROLLBACK")
