@@ -18,6 +18,8 @@ from workers.notifications.sending import send_again
 
 TICK = 0.25
 BUYERS = 6
+# A slow machine sells less, so that everybody sees the end within two minutes.
+SALE_SECONDS = 45.0
 # A kill leaves leases behind: the longest of them has to run out.
 DRAIN_SECONDS = 90.0
 NEW_FEE = "12.50"
@@ -63,13 +65,17 @@ class Story:
             (0.75, self._empty_broker),
         ]
         self.crowd = Crowd(
-            self.cast.buyers, self.cast.happenings, self.cast.small, target=self.orders
+            self.cast.buyers,
+            self.cast.happenings,
+            self.cast.small,
+            target=self.orders,
+            seconds=SALE_SECONDS,
         )
         self.crowd.start()
         try:
             while not self.crowd.done:
                 self._tick()
-                while acts and self.crowd.sent >= acts[0][0] * self.orders:
+                while acts and self.crowd.progress >= acts[0][0]:
                     acts.pop(0)[1]()
         finally:
             self.crowd.stop()

@@ -63,15 +63,25 @@ class Ledger:
 
 
 class Crowd:
-    """Buyers, each in a thread of its own, until they have sent `target` orders together."""
+    """Buyers, each in a thread of its own, until they sent `target` orders or time is up."""
 
-    def __init__(self, buyers: list[Client], happenings: list[str], sold_out: str, target: int):
+    def __init__(
+        self,
+        buyers: list[Client],
+        happenings: list[str],
+        sold_out: str,
+        *,
+        target: int,
+        seconds: float,
+    ) -> None:
         self.ledger = Ledger()
-        self.target = target
+        self._target = target
+        self._seconds = seconds
         self._buyers = buyers
         self._happenings = happenings
         self._sold_out = sold_out
         self._sent = 0
+        self._started = 0.0
         self._stopped = threading.Event()
         self._pool = ThreadPoolExecutor(len(buyers), thread_name_prefix="buyer")
         self._running: list[Any] = []
@@ -80,6 +90,12 @@ class Crowd:
     def sent(self) -> int:
         """How many orders were sent so far."""
         return self._sent
+
+    @property
+    def progress(self) -> float:
+        """How much of the sale is over, by orders or by time, from 0 to 1."""
+        passed = (time.monotonic() - self._started) / self._seconds
+        return min(1.0, max(self._sent / self._target, passed))
 
     @property
     def done(self) -> bool:
@@ -91,6 +107,7 @@ class Crowd:
 
     def start(self) -> None:
         """Let them in."""
+        self._started = time.monotonic()
         self._running = [
             self._pool.submit(self._shop, number, buyer)
             for number, buyer in enumerate(self._buyers)
@@ -103,7 +120,7 @@ class Crowd:
 
     def _take_turn(self) -> int | None:
         with self.ledger.lock:
-            if self._sent >= self.target or self._stopped.is_set():
+            if self.progress == 1 or self._stopped.is_set():
                 return None
             self._sent += 1
             return self._sent
