@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import psycopg
 
+from core.events.state import State
 from core.events.store.base import (
     CLAIMED_COLUMNS,
     DELIVERY,
@@ -16,6 +17,7 @@ from core.events.store.base import (
     ROUTE,
     SETTLEMENT,
     Claimed,
+    Release,
     Scope,
     Store,
     Want,
@@ -209,6 +211,25 @@ class PostgresStore(Store):
             [list(ids), token, outcome, reason],
         )
         return int(rows[0][0])
+
+    def release(self, releases: Sequence[Release], token: int) -> set[int]:
+        """Release, and lower the floors under what is ready again: claims begin there."""
+        held = super().release(releases, token)
+        ready = [each.id for each in releases if each.state == State.READY and each.id in held]
+        if ready:
+            self.lower_floors(ready)
+        return held
+
+    def lower_floors(self, ids: Sequence[int]) -> None:
+        """Move the floors of these deliveries' routes down to them, where they are above."""
+        self._execute(
+            f"""UPDATE {ROUTE} r SET floor = LEAST(r.floor, m.id),
+            floor_seen = LEAST(r.floor_seen, m.id)
+            FROM (SELECT route, min(id) AS id FROM {DELIVERY} WHERE id = ANY(%s)
+                  GROUP BY route) m
+            WHERE r.name = m.route AND GREATEST(r.floor, r.floor_seen) > m.id""",
+            [list(ids)],
+        )
 
     def lock_route(self, name: str) -> tuple[bool, str, float]:
         sql = f"SELECT paused, grants, {self.epoch} FROM {ROUTE} WHERE name = %s FOR UPDATE"
