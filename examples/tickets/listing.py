@@ -16,7 +16,10 @@ LONGEST = 100
 
 
 def on_sale() -> list[dict[str, Any]]:
-    """Return the next happenings; `routes` clears the entry whenever one of them changes."""
+    """Return the next happenings; `routes` clears the entry whenever one of them changes.
+
+    An entry that was being computed during such a change may be older by `SECONDS` at most.
+    """
     return cache.get_or_set(ON_SALE, _on_sale, SECONDS) or []
 
 
