@@ -9,7 +9,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from django.db import connections
+
 from core.events.errors import LeaseExpired
+
+try:
+    from psycopg.pq import TransactionStatus
+except ImportError:  # pragma: no cover - the database is SQLite and no PostgreSQL client is there
+    TransactionStatus = None  # type: ignore[assignment,misc] # an optional part
+
+# Seconds that cancelling a statement may take.
+_PATIENCE = 2.0
 
 
 @contextmanager
@@ -20,15 +30,35 @@ def bounded(seconds: float) -> Iterator[None]:
     cannot be interrupted, and the error comes at its end.
     """
     started = time.monotonic()
-    if threading.current_thread() is threading.main_thread() and hasattr(signal, "setitimer"):
-        with _alarm(seconds):
+    try:
+        if threading.current_thread() is threading.main_thread() and hasattr(signal, "setitimer"):
+            with _alarm(seconds):
+                yield
+        else:
             yield
-    else:
-        yield
-    if time.monotonic() - started > seconds:
-        raise LeaseExpired(
-            f"the handler took {time.monotonic() - started:.1f} s; its lease is {seconds:g} s"
-        )
+        taken = time.monotonic() - started
+        if taken > seconds:
+            raise LeaseExpired(f"the handler took {taken:.1f} s; its lease is {seconds:g} s")
+    except LeaseExpired:
+        _abandon_statements()
+        raise
+
+
+def _abandon_statements() -> None:
+    """Cancel what an interruption left running in a database, and give up that connection.
+
+    psycopg does so itself for KeyboardInterrupt only; after any other exception from a signal the
+    connection would refuse every statement to come.
+    """
+    for connection in connections.all(initialized_only=True):
+        native = connection.connection
+        if connection.vendor != "postgresql" or native is None:
+            continue
+        if native.info.transaction_status == TransactionStatus.ACTIVE:
+            native.cancel_safe(timeout=_PATIENCE)
+            # Django closes it at the end of the transaction, whose rollback finds it unusable.
+            if not connection.in_atomic_block:
+                connection.close()
 
 
 @contextmanager

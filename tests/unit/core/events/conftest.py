@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.unit.core.events.support import Effects
 from tests.unit.core.events.wiring import fresh_wiring
 
 
@@ -14,3 +15,11 @@ def wiring() -> Iterator[None]:
     """No route but the test's own; afterwards routes, signals and paces are what they were."""
     with fresh_wiring():
         yield
+
+
+@pytest.fixture
+def effects(db: None) -> Iterator[Effects]:
+    """A table for what handlers do in the engine's database."""
+    table = Effects()
+    yield table
+    table.drop()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,15 +12,22 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
-from django.db import connections, transaction
+import pytest
+from django.db import connection, connections, transaction
 from django.utils import timezone
 
 from core.events import Event, deliver_pending, registry
+from core.events.conf import conf
 from core.events.delivery import work
 from core.events.models import Delivery, Settlement
+from core.events.routing import routing
 from core.events.state import State
+from core.events.store import Claimed, Scope, Want, store_for
+from core.events.sweep import reclaim
 
 DEADLINE = 20.0
+# For what a test's own transaction would hide: commits, other connections, other processes.
+committing = pytest.mark.django_db(transaction=True, available_apps=["core.events"])
 
 
 def deliveries(**filters: Any) -> list[Delivery]:
@@ -61,6 +69,36 @@ def rounds(number: int) -> list[dict[str, dict[str, int]]]:
         make_due()
         counts.append(deliver_pending())
     return counts
+
+
+def claim_elsewhere(*names: str, limit: int = 500) -> list[Claimed]:
+    """Claim as another worker would that is never heard of again."""
+    store, token = store_for(conf.database), secrets.randbits(63)
+    routes = [routing.get(name) for name in names] if names else list(routing)
+    wants = [Want(route, limit) for route in routes if route is not None]
+    exclusive = [want for want in wants if want.route.ordered or want.route.limited]
+    plain = [want for want in wants if want not in exclusive]
+    rows = store.claim(plain, token, Scope()) if plain else []
+    for want in exclusive:
+        rows += store.claim_exclusive(want, token, Scope(), unlimited=False)
+    return rows
+
+
+def claim_suspect_elsewhere(name: str = "route") -> list[Claimed]:
+    """Claim one suspect as another worker would that is never heard of again."""
+    route = routing.get(name)
+    assert route is not None
+    store, token = store_for(conf.database), secrets.randbits(63)
+    if route.ordered or route.limited:
+        want = Want(route, 1)
+        return store.claim_exclusive(want, token, Scope(), suspect=True, unlimited=False)
+    return store.claim_suspect([route], token, Scope())
+
+
+def let_workers_die() -> None:
+    """Let the leases of all who hold deliveries run out, and take those back."""
+    expire_leases()
+    reclaim()
 
 
 class Undone(Exception):
@@ -154,6 +192,37 @@ def join(started: list[Any]) -> None:
     for process in started:
         process.join(DEADLINE * 2)
         assert process.exitcode == 0, f"a process ended with {process.exitcode}"
+
+
+class Effects:
+    """A table in the engine's database, for what handlers do there."""
+
+    def __init__(self) -> None:
+        self._execute("DROP TABLE IF EXISTS test_effects")
+        key = "bigserial" if connection.vendor == "postgresql" else "integer"
+        self._execute(
+            f"CREATE TABLE test_effects (id {key} PRIMARY KEY, what text NOT NULL, parent bigint "
+            "REFERENCES test_effects (id) DEFERRABLE INITIALLY DEFERRED)"
+        )
+
+    def add(self, what: object, *, parent: int | None = None) -> None:
+        """Leave an effect; one whose parent is not there is refused at COMMIT."""
+        self._execute("INSERT INTO test_effects (what, parent) VALUES (%s, %s)", str(what), parent)
+
+    def all(self) -> list[str]:
+        """Return the effects in the order in which they happened."""
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT what FROM test_effects ORDER BY id")
+            return [row[0] for row in cursor.fetchall()]
+
+    def drop(self) -> None:
+        """Remove the table."""
+        self._execute("DROP TABLE test_effects")
+
+    @staticmethod
+    def _execute(sql: str, *params: object) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(sql, params)
 
 
 class Recorder:
