@@ -31,9 +31,7 @@ _ONE = ("manage.py", "procrastinate", "worker", "--concurrency", "1")
 WORKERS: dict[str, list[tuple[str, ...]]] = {
     "signalbox": [(*_CELERY, "config.celery", *_WORKER)],
     "usual": [(*_CELERY, "tests.benchmarks.sides.usual_app", *_WORKER, *_LEAN)],
-    "dramatiq": [
-        ("-m", "dramatiq", "tests.benchmarks.sides.dramatiq_app", "-p", str(PROCESSES), "-t", "1")
-    ],
+    "dramatiq": [("-m", "dramatiq", "tests.benchmarks.sides.dramatiq", "-p", str(PROCESSES))],
     "procrastinate": [_ONE] * PROCESSES,
 }
 

@@ -79,7 +79,7 @@ def _insert(signal: EventSignal, start: int, events: int) -> None:
                     NULL, NULL, id::text, NULL, statement_timestamp() FROM numbers
             )
             INSERT INTO {base.DELIVERY} (event_id, route)
-            SELECT id, route FROM numbers CROSS JOIN unnest(%(routes)s::text[]) AS route ORDER BY n""",
+            SELECT id, route FROM numbers, unnest(%(routes)s::text[]) AS route ORDER BY n""",
             {
                 "base": int(time.time() * 1000),
                 # Orders that no other event of this run has.

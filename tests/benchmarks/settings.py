@@ -13,3 +13,4 @@ if SIDE == "procrastinate":
     INSTALLED_APPS += ["procrastinate.contrib.django"]
 
 assert CACHES["default"]["BACKEND"].endswith("RedisCache"), "the sides share no memory"
+PROCRASTINATE_IMPORT_PATHS = ["tests.benchmarks.sides.procrastinate"]

@@ -8,6 +8,7 @@ from statistics import median
 
 from ..bench import Bench
 from ..results import Budget, Rounds, Row
+from ..side import Side
 
 BUDGET = Budget(1.3, 1.1, at_most=True)
 # Claims on each side before it is the other's turn.

@@ -1,7 +1,7 @@
-"""What firing costs whoever fires: the request's wall time, wake-up included.
+"""What firing costs whoever fires: the wall time of its transaction, wake-up included.
 
 The workers are stopped meanwhile, so that they take no processor time; for Signalbox that is the
-dear case, in which nobody listens at the doorbell and each wake-up is a message.
+dear case, in which nobody listens at the doorbell and wake-ups are messages.
 """
 
 from __future__ import annotations
@@ -20,54 +20,83 @@ LARGER = 10
 
 
 def run(bench: Bench) -> Iterator[Row]:
-    """Measure requests with one event, with ten, and with one among much else."""
+    """Measure transactions with one event, with ten, and with one among much else."""
     sides = [bench.side("signalbox"), bench.side("usual")]
-    slice_ = bench.size.requests // SLICES
     for routes, budget in BUDGETS.items():
-        what = f"a request that fires one event, {routes} route{'s' * (routes > 1)}"
-        found = _measure(
-            bench, sides, what, lambda side, n=routes: _one(side, routes=n, times=slice_)
-        )
-        yield _row(what, found, budget)
-    what = "ten events in one transaction, 4 routes"
-    found = _measure(
-        bench, sides, what, lambda side: side.call("driver.ten", routes=4, times=slice_ // 5)
+        yield fire_one(bench, sides, routes=routes, budget=budget)
+    times = bench.size.requests // SLICES
+    yield _measure(
+        bench,
+        sides,
+        "ten events in one transaction, 4 routes",
+        lambda side: _seconds(side, "driver.ten", routes=4, times=times // 5),
+        budget=TEN,
     )
-    yield _row(what, found, TEN)
-    what = "one event more in a transaction of 10 other writes, 4 routes"
-    yield _row(what, _measure(bench, sides, what, lambda side: _more(side, slice_ // 2)), None)
+    yield _measure(
+        bench,
+        sides,
+        f"one event more in a transaction of {LARGER} rows, 4 routes",
+        lambda side: _added(side, times // 2),
+    )
 
 
-def _one(side: Side, **arguments: int) -> float:
-    seconds: float = side.call("driver.emission", **arguments)
-    return seconds
+def fire_one(
+    bench: Bench,
+    sides: Sequence[Side],
+    *,
+    routes: int,
+    budget: Budget | None = None,
+    rounds: int | None = None,
+    case: str = "emission",
+) -> Row:
+    """Measure a transaction that fires one event which so many routes take."""
+    times = bench.size.requests // SLICES
+    return _measure(
+        bench,
+        sides,
+        f"begin, fire one event, commit; {routes} route{'s' * (routes > 1)}",
+        lambda side: _seconds(side, "driver.emission", routes=routes, times=times),
+        budget=budget,
+        rounds=rounds,
+        case=case,
+    )
 
 
-def _more(side: Side, times: int) -> float:
+def _added(side: Side, times: int) -> float:
     """Return what the event adds: the transaction with it, less the same without."""
     without, with_event = (
-        _one(side, routes=routes, times=times, writes=LARGER) for routes in (0, 4)
+        _seconds(side, "driver.emission", routes=routes, times=times, writes=LARGER)
+        for routes in (0, 4)
     )
     return max(with_event - without, 0.0)
 
 
+def _seconds(side: Side, function: str, **arguments: int) -> float:
+    seconds: float = side.call(function, **arguments)
+    return seconds
+
+
 def _measure(
-    bench: Bench, sides: Sequence[Side], what: str, measure: Callable[[Side], float]
-) -> Rounds:
+    bench: Bench,
+    sides: Sequence[Side],
+    what: str,
+    measure: Callable[[Side], float],
+    *,
+    budget: Budget | None = None,
+    rounds: int | None = None,
+    case: str = "emission",
+) -> Row:
+    """Let the sides take turns; the second is compared with the first."""
     found = Rounds()
-    for number in range(bench.size.rounds):
+    for number in range(rounds or bench.size.rounds):
         bench.say(f"{what}: round {number + 1}")
         for side in sides:
             side.pause()
         for turn in range(SLICES):
             for side in sides if turn % 2 else reversed(sides):
-                found.add(side.name, measure(side))
+                found.add(side.name, 1e6 * measure(side))
         for side in sides:
             side.begin()
             side.resume()
-    return found
-
-
-def _row(what: str, found: Rounds, budget: Budget | None) -> Row:
-    micros = {side: [1e6 * each for each in values] for side, values in found.values.items()}
-    return Row("emission", what, "µs", micros, found.ratio("usual", "signalbox"), budget)
+    ratio = found.ratio(sides[1].name, sides[0].name) if len(sides) > 1 else None
+    return Row(case, what, "µs", found.values, ratio, budget)

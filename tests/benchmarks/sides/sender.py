@@ -48,6 +48,11 @@ def empty(tables: Sequence[str], using: Any = connection) -> None:
                 cursor.execute(f"DELETE FROM {table}")
 
 
+def broker_url() -> str:
+    """Return the address of the Redis that is the side's broker, as redis-py writes it."""
+    return str(doorbell_url())
+
+
 def broker_server() -> Any:
-    """Return a client of the Redis that is the side's broker."""
-    return redis.Redis.from_url(str(doorbell_url()))  # as redis-py writes it
+    """Return a client of that Redis."""
+    return redis.Redis.from_url(broker_url())
