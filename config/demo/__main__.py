@@ -29,6 +29,10 @@ from config.stack import Stack, StackError
 ORDERS = 2_500
 
 
+class EffectsDifferError(Exception):
+    """What happened is not what was promised."""
+
+
 def main() -> int:
     """Run the demo; return the exit code."""
     options = _options()
@@ -36,12 +40,13 @@ def main() -> int:
         signal.signal(number, signal.default_int_handler)
     try:
         with _workdir() as workdir, fake_server() as fakes:
-            return _play(workdir, fakes, options)
+            _play(workdir, fakes, options)
+            return 0
     except KeyboardInterrupt:
         print("\nStopped; nothing was left running.")
         return 130
-    except (StackError, ApiError, RequestException) as error:
-        print(f"The demo could not go on: {error}", file=sys.stderr)
+    except (StackError, ApiError, RequestException, EffectsDifferError) as error:
+        print(f"The demo failed: {error}", file=sys.stderr)
         return 1
 
 
@@ -52,7 +57,7 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _play(workdir: Path, fakes: FakeServer, options: argparse.Namespace) -> int:
+def _play(workdir: Path, fakes: FakeServer, options: argparse.Namespace) -> None:
     began = time.monotonic()
     print("Starting Valkey, web, worker, beat and Flower ...", flush=True)
     with Stack(workdir, env=_environment(workdir, fakes)) as stack:
@@ -72,7 +77,8 @@ def _play(workdir: Path, fakes: FakeServer, options: argparse.Namespace) -> int:
         if options.keep:
             _wait_for_ctrl_c()
         print("Stopping ...", flush=True)
-    return 0 if passed else 1
+    if not passed:
+        raise EffectsDifferError("effects were lost or doubled")
 
 
 def _wait_for_ctrl_c() -> None:
@@ -110,16 +116,19 @@ def _environment(workdir: Path, fakes: FakeServer) -> dict[str, str]:
 
 @contextmanager
 def _workdir() -> Iterator[Path]:
-    """Give a fresh directory, deleted after a success and kept for its logs after a failure."""
+    """Give a fresh directory, deleted at the end, but kept for its logs after a failure."""
     VAR_DIR.mkdir(parents=True, exist_ok=True)
     directory = Path(tempfile.mkdtemp(prefix="demo-", dir=VAR_DIR))
+    failed = False
     try:
         yield directory
     except Exception:
+        failed = True
         print(f"The logs are in {directory / 'log'}/", file=sys.stderr)
         raise
-    else:
-        shutil.rmtree(directory, ignore_errors=True)
+    finally:
+        if not failed:
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 if __name__ == "__main__":
