@@ -11,6 +11,8 @@ from core.events.state import State, delivery_id
 class EventRecord(models.Model):
     """An event that was committed. Rows are only ever added and, after the retention, removed."""
 
+    emits_events = False
+
     id = models.UUIDField(primary_key=True, editable=False)
     name = models.CharField(max_length=100)
     version = models.SmallIntegerField(default=1)
@@ -40,6 +42,8 @@ class Delivery(models.Model):
     `due_at` is when a waiting delivery may be claimed, or when the lease of a leased one ends.
     `lane` is the event's key where the route is ordered. `token` names the claim that holds it.
     """
+
+    emits_events = False
 
     id = models.BigAutoField(primary_key=True)
     # No constraint and no index: each would cost every event more than all lookups by it save,
@@ -99,6 +103,8 @@ class Delivery(models.Model):
 class Settlement(models.Model):
     """History: the deliveries of one route that one statement settled, with the same outcome."""
 
+    emits_events = False
+
     id = models.BigAutoField(primary_key=True)
     route = models.CharField(max_length=200)
     outcome = models.CharField(max_length=20)
@@ -118,6 +124,8 @@ class Settlement(models.Model):
 
 class RouteState(models.Model):
     """What all workers must agree on about a route."""
+
+    emits_events = False
 
     name = models.CharField(primary_key=True, max_length=200)
     paused = models.BooleanField(default=False, db_default=False)
@@ -140,6 +148,8 @@ class RouteState(models.Model):
 
 class Duty(models.Model):
     """Work that one process does at a time: who takes it holds it until then."""
+
+    emits_events = False
 
     name = models.CharField(primary_key=True, max_length=100)
     until = models.DateTimeField()

@@ -78,8 +78,9 @@ class SignalRegistry:
         """Make anyone's Django signal durable: each sending fires the returned EventSignal.
 
         `payload(sender=..., **arguments)` returns the payload; without it, the arguments are the
-        payload as they are. The options are those of EventSignal. Again with the same name, it
-        returns the same EventSignal.
+        payload as they are. A sender whose class says `emits_events = False`, as the models of the
+        engine and of the effects do, fires nothing. The options are those of EventSignal. Again
+        with the same name, it returns the same EventSignal.
         """
         if name in self._adopted:
             adopted, known = self._adopted[name]
@@ -89,6 +90,9 @@ class SignalRegistry:
         event_signal = EventSignal(name, **options)
 
         def forward(sender: Any, **arguments: Any) -> None:
+            if not getattr(sender, "emits_events", True):
+                # The engine's and the effects' own rows would cause events without end.
+                return
             arguments.pop("signal", None)
             data = payload(sender=sender, **arguments) if payload else arguments
             event_signal.send_many(sender, [data])

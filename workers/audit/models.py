@@ -81,6 +81,8 @@ def _retention(using: str) -> Iterator[None]:
 class AuditLog(models.Model):
     """Who did what to which object, when, why and from where."""
 
+    emits_events = False
+
     event_id = models.UUIDField(editable=False)
     occurred_at = models.DateTimeField(db_index=True)
     action = models.CharField(max_length=200, help_text="Name of the event.")

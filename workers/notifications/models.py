@@ -34,6 +34,8 @@ class Status(models.TextChoices):
 class Notification(models.Model):
     """One message to one person through one channel, and what became of it."""
 
+    emits_events = False
+
     event_id = models.UUIDField(editable=False)
     # Of the delivery that created it, so that no delivery creates it twice; the second notification
     # of one delivery has "/1" at its end, and so on.

@@ -22,7 +22,7 @@ from core.events import (
     muted,
     registry,
 )
-from core.events.models import EventRecord
+from core.events.models import EventRecord, RouteState
 from tests.unit.core.events.support import deliveries, record_route, roll_back
 
 
@@ -203,3 +203,13 @@ def test_the_guarantee_begins_when_the_foreign_signal_is_sent() -> None:
     roll_back(lambda: foreign.send(sender=None))
     assert not EventRecord.objects.exists()
     assert deliveries() == []
+
+
+def test_rows_of_the_engine_fire_nothing(db: None) -> None:
+    """A model that says so fires nothing, or adopting `post_save` would never come to rest."""
+    registry.adopt(
+        post_save, "row.saved", payload=lambda sender, instance, **kw: {"pk": instance.pk}
+    )
+    with capture_events() as events:
+        RouteState.objects.create(name="some.route")
+    assert events == []
