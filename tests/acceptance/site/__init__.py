@@ -1,0 +1,1 @@
+"""A small site for the acceptance tests: it fires events over HTTP and tells what came of them."""

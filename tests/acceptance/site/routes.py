@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import time
+
+from django.conf import settings
+
+from core.events import Backoff, Event, registry
+
+from .models import Effect
+from .signals import ordered
+
+SOON = Backoff(first=0.1, factor=1)
+
+
+@registry.route(
+    ordered, name="bill", queue=f"{settings.QUEUE_PREFIX}audit", batch_size=20, atomic=True
+)
+def bill(events: list[Event]) -> None:
+    """Write a row for each event."""
+    Effect.objects.bulk_create(_effect(event, "billed") for event in events)
+
+
+@registry.route(
+    ordered,
+    name="ship",
+    queue=f"{settings.QUEUE_PREFIX}default",
+    when=lambda event: event.data["seconds"] > 0,
+    lease=2.0,
+    backoff=SOON,
+)
+def ship(event: Event) -> None:
+    """Take a while between two steps that anyone can see."""
+    _effect(event, "packed").save()
+    time.sleep(event.data["seconds"])
+    _effect(event, "shipped").save()
+
+
+def _effect(event: Event, step: str) -> Effect:
+    return Effect(
+        run=event.data["run"],
+        step=step,
+        delivery_id=event.delivery_id or "",
+        attempt=event.attempt or 0,
+    )

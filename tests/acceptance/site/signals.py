@@ -1,0 +1,4 @@
+from core.events import EventSignal
+
+ordered = EventSignal("site.ordered")
+"""Arguments: run, seconds (how long the slow handler takes; 0: it is not called)."""

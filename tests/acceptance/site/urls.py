@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from django.db import transaction
+from django.http import HttpRequest, JsonResponse
+from django.urls import path
+
+from core.events.models import Delivery
+
+from .models import Effect
+from .signals import ordered
+
+
+def order(request: HttpRequest) -> JsonResponse:
+    """Fire an event, as any view would."""
+    run, seconds = request.GET["run"], float(request.GET.get("seconds", 0))
+    with transaction.atomic():
+        ordered.send(sender="site", run=run, seconds=seconds)
+    return JsonResponse({})
+
+
+def effects(request: HttpRequest) -> JsonResponse:
+    """Tell what came of a run, and how many deliveries are open."""
+    rows = Effect.objects.filter(run=request.GET["run"]).order_by("id")
+    found = list(rows.values("step", "delivery_id", "attempt"))
+    return JsonResponse({"effects": found, "open": Delivery.objects.count()})
+
+
+urlpatterns = [path("order/", order), path("effects/", effects)]
