@@ -9,6 +9,8 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import product
 from typing import Any
 
 from django.db import transaction
@@ -86,7 +88,7 @@ def retry(
     }
     counts = {name: count for name, count in counts.items() if name not in left_out}
     if not dry_run:
-        counts = _apply(rows, counts, _make_due, progress)
+        counts = _apply(rows, counts, states, _make_due, progress)
         wake(counts)
     return Intervention(counts, left_out)
 
@@ -107,7 +109,8 @@ def discard(
     rows = open_deliveries(selection, choose_routes(selection), states)
     counts = _count(rows)
     if not dry_run:
-        counts = _apply(rows, counts, lambda _, ids: _settle(ids, states, reason), progress)
+        settle = partial(_settle, states, reason)
+        counts = _apply(rows, counts, states, settle, progress)
         # A discarded delivery may have held up the next one of its key.
         wake(counts)
     return Intervention(counts)
@@ -152,12 +155,18 @@ def _count(rows: QuerySet[Delivery]) -> dict[str, int]:
 
 
 def _apply(
-    rows: QuerySet[Delivery], expected: dict[str, int], act: Act, progress: Progress
+    rows: QuerySet[Delivery],
+    expected: dict[str, int],
+    states: Sequence[State],
+    act: Act,
+    progress: Progress,
 ) -> dict[str, int]:
     """Change the rows of these routes, a transaction for each batch; return how many it were."""
     counts: Counter[str] = Counter()
-    for name in expected:
-        for ids in _batches(rows.filter(route=name)):
+    # One state at a time is what the partial indexes serve. The dead come last, since retrying
+    # lets some of them wait.
+    for name, state in product(expected, sorted(states)):
+        for ids in _batches(rows.filter(route=name, state=state)):
             with transaction.atomic(using=rows.db):
                 counts[name] += act(name, ids)
             progress(counts.total(), sum(expected.values()))
@@ -189,7 +198,7 @@ def _make_due(route: str, ids: list[int]) -> int:
     return count
 
 
-def _settle(ids: list[int], states: Sequence[State], reason: str) -> int:
+def _settle(states: Sequence[State], reason: str, route: str, ids: list[int]) -> int:
     """Take these rows under a token of their own and settle them, as a worker would."""
     token = secrets.randbits(63)
     rows = Delivery.objects.using(conf.database).filter(pk__in=ids, state__in=states)

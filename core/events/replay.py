@@ -85,12 +85,14 @@ def replay(selection: Selection, *, dry_run: bool = False, progress: Progress = 
 
 
 def _routes(selection: Selection, events: Sequence[str]) -> tuple[list[Route], dict[str, str]]:
-    """Return the routes that these events take, and why those not named are left out."""
+    """Return the routes that these events take, and why which others are left out."""
     routes: list[Route] = []
     left_out: dict[str, str] = {}
     for name in choose_routes(selection, sorted(route.name for route in routing)):
         route = routing.get(name)
         if route is None or not any(route.matches(event) for event in events):
+            if selection.names(name):
+                left_out[name] = "takes none of these events"
             continue
         reason = needs_naming(route) if route.replay else "replay=False"
         if reason is None or selection.names(name):

@@ -170,7 +170,9 @@ class Command(BaseCommand):
         verb = "would be" if _dry_run(options) else "were" if done.total != 1 else "was"
         self.stdout.write(f"{_number(done.total, 'delivery', 'deliveries')} {verb} {outcome}")
         for name, reason in done.left_out.items():
-            self.stdout.write(f"left out: {name} ({reason}); --route {name} takes it in")
+            named = name in _names(options, "route")
+            advice = "" if named else f"; --route {name} takes it in"
+            self.stdout.write(f"left out: {name} ({reason}){advice}")
         for note in notes:
             self.stdout.write(note)
 

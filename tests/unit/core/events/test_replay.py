@@ -88,10 +88,12 @@ def test_leaves_out_what_must_not_be_repeated_unasked(
 
 
 def test_left_out_names_only_routes_of_these_events(paid: EventSignal) -> None:
-    """A route that the events do not take is not reported as left out."""
+    """A route that the events do not take is reported only if it was asked for by name."""
     record_route("user.*", name="users", replay=False)
     fire(paid)
     assert replay(Selection()).left_out == {}
+    named = replay(Selection(routes=["users"]))
+    assert named.left_out == {"users": "takes none of these events"}
 
 
 def test_asks_sender_and_when_again(paid: EventSignal) -> None:
