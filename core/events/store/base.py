@@ -71,11 +71,16 @@ class Want:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What narrows or widens a claim: only these events, not these deliveries, those that wait."""
+    """What narrows or widens a claim.
+
+    Only these events; not these deliveries; those that wait for their backoff as well; and whether
+    to look thoroughly, for late commits too, or where this process left off.
+    """
 
     events: Sequence[UUID] | None = None
     exclude: Sequence[int] = ()
     scheduled: bool = False
+    thorough: bool = True
 
 
 @dataclass(slots=True)
@@ -135,8 +140,11 @@ class Store(ABC):
     # -- what differs ---------------------------------------------------------------------
 
     @abstractmethod
-    def insert(self, events: Sequence[NewEvent]) -> None:
-        """Insert events with their deliveries, in the caller's transaction."""
+    def insert(self, events: Sequence[NewEvent]) -> int | None:
+        """Insert events with their deliveries, in the caller's transaction.
+
+        Returns the lowest id of the deliveries, where floors are kept and it is wanted.
+        """
 
     @abstractmethod
     def claim(self, wants: Sequence[Want], token: int, scope: Scope) -> list[Claimed]:
@@ -220,16 +228,16 @@ class Store(ABC):
         if suspect or len(ids) >= limit:
             return ids
         where, params = self._where(scope, waiting=False)
-        return ids + self._ready(route, limit - len(ids), where, params, free)
+        return ids + self._ready(route, limit - len(ids), where, params)
 
-    def _ready(
-        self, route: Route, limit: int, where: str, params: list[Any], free: str
-    ) -> list[int]:
+    def _ready(self, route: Route, limit: int, where: str, params: list[Any]) -> list[int]:
         """Return ready deliveries in the order fired, whose lanes are free.
 
-        A bounded window is looked at first. When one blocked lane fills it, the heads of the
-        other lanes are found by skipping from lane to lane (a loose index scan), so that a long
-        backlog behind one key costs its length only once.
+        A bounded window is looked at first, and each lane in it is asked once whether it is busy;
+        to ask for each delivery would scan what was settled and not vacuumed yet as often. When
+        one blocked lane fills the window, the heads of the other lanes are found by skipping from
+        lane to lane (a loose index scan), so that a long backlog behind one key costs its length
+        only once.
         """
         if not route.ordered:
             return self._ids(
@@ -239,10 +247,16 @@ class Store(ABC):
             )
         window = max(4 * limit, 400)
         found = self._ids(
-            f"SELECT d.id FROM (SELECT d.id, d.route, d.lane, d.state FROM {DELIVERY} d "
-            f"WHERE d.route = %s AND d.state = 0 AND d.id >= {self._floor} AND {where} "
-            f"ORDER BY d.id LIMIT %s) d WHERE {free} ORDER BY d.id LIMIT %s",
-            [route.name, route.name, *params, window, limit],
+            f"""WITH first AS MATERIALIZED (
+                SELECT d.id, d.lane FROM {DELIVERY} d WHERE d.route = %s AND d.state = 0
+                AND d.id >= {self._floor} AND {where} ORDER BY d.id LIMIT %s
+            ), busy AS MATERIALIZED (
+                SELECT l.lane FROM (SELECT DISTINCT lane FROM first WHERE lane IS NOT NULL) l
+                WHERE EXISTS (SELECT 1 FROM {DELIVERY} b WHERE b.route = %s AND b.lane = l.lane
+                              AND b.state IN (1, 2))
+            ) SELECT id FROM first WHERE lane IS NULL OR lane NOT IN (SELECT lane FROM busy)
+            ORDER BY id LIMIT %s""",
+            [route.name, route.name, *params, window, route.name, limit],
         )
         if found:
             return found
@@ -455,7 +469,11 @@ class Store(ABC):
         """Make sure that claims see these deliveries, which are ready again."""
         return
 
-    def raise_floors(self, names: Iterable[str]) -> None:
+    def reach_down(self, names: Sequence[str], lowest: int) -> None:
+        """Make sure that claims of these routes see deliveries from this id upwards."""
+        return
+
+    def raise_floors(self, names: Sequence[str], *, from_start: bool) -> None:
         """Move each route's floor up to its first ready delivery, where that pays."""
         return
 

@@ -14,7 +14,6 @@ from core.events.sweep import reclaim
 from tests.unit.core.events.support import (
     Recorder,
     claim_elsewhere,
-    committing,
     deliveries,
     expire_leases,
     let_workers_die,
@@ -24,7 +23,7 @@ from tests.unit.core.events.support import (
     settled,
 )
 
-pytestmark = committing
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture

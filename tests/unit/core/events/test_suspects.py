@@ -14,7 +14,6 @@ from core.events.sweep import reclaim
 from tests.unit.core.events.support import (
     claim_elsewhere,
     claim_suspect_elsewhere,
-    committing,
     deliveries,
     drain,
     let_workers_die,
@@ -25,7 +24,7 @@ from tests.unit.core.events.support import (
     settled,
 )
 
-pytestmark = committing
+pytestmark = pytest.mark.django_db
 KINDS: dict[str, dict[str, Any]] = {
     "batch": {"batch_size": 10},
     "atomic": {"batch_size": 10, "atomic": True},
