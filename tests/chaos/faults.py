@@ -40,8 +40,8 @@ class Experiment:
         time.sleep(seconds / 2 if self.quick else seconds)
 
     def times(self, number: int) -> range:
-        """Return how often to repeat something; a quarter as often in a quick run."""
-        return range(max(1, number // 4) if self.quick else number)
+        """Return how often to repeat something; a fifth as often in a quick run."""
+        return range(max(1, number // 5) if self.quick else number)
 
     def wait_for_effects(self) -> None:
         """Wait until effects happen that had not happened yet."""

@@ -86,7 +86,7 @@ class Ledger:
             count.routes[route] = self._atomic(run, route, committed, fatal, dead[route])
         for route in ("external", "once", *(["hang"] if trap == "hang" else [])):
             fatal = marked if route == "hang" else set()
-            count.routes[route] = _outside(route, committed, fatal, external[route], dead[route])
+            count.routes[route] = outside(route, committed, fatal, external[route], dead[route])
         return count
 
     def _atomic(
@@ -134,13 +134,14 @@ class Ledger:
         return found
 
 
-def _outside(
+def outside(
     route: str,
     committed: set[int],
     fatal: set[int],
     done: list[tuple[int, str]],
     dead: set[int],
 ) -> RouteCount:
+    """Compare the effects of a route that writes outside the database with what was committed."""
     times = Counter(seq for seq, _ in done)
     identities: dict[int, set[str]] = defaultdict(set)
     for seq, delivery_id in done:

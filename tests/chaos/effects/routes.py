@@ -21,6 +21,7 @@ BACKOFF = Backoff(first=0.2, factor=2, limit=1)
 # Innocent events may be alone with a dying worker more than once; those that kill must end soon.
 PATIENT, STRICT = 12, 2
 FOREVER = 60.0
+DWELL = 0.003
 
 
 def _trapped(trap: str) -> Callable[[Event], bool]:
@@ -75,8 +76,9 @@ def external(event: Event) -> None:
 
 @registry.route(happened, name="once", queue="analytics", at_most_once=True, lease=LEASE)
 def once(event: Event) -> None:
-    """Do something that must not be repeated."""
+    """Do something that must not be repeated, and be there for a while to be killed after it."""
     _append("once", event)
+    time.sleep(DWELL)
 
 
 @registry.route(
