@@ -35,7 +35,8 @@ def main() -> int:
             return 0
         results = _in_own_processes(options.database or DATABASES, sys.argv[1:])
     except KeyboardInterrupt:
-        print("Stopped.")
+        if not options.into:
+            print("Stopped.")
         return 130
     show(results)
     path = DIRECTORY / "chaos.json"
