@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
-from django.db import transaction
-from django.db.models import QuerySet
+from django.db import connections, transaction
+from django.db.models import Model, QuerySet
 from django.db.models.functions import Now
 
 from core.events.declarations import declared
@@ -32,6 +32,21 @@ def locked_history(alias: str) -> Iterator[None]:
         rows.bulk_create([Duty(name=_LOCK, until=Now())], ignore_conflicts=True)
         rows.select_for_update().get(name=_LOCK)
         yield
+
+
+def ensure_statistics(model: type[Model], alias: str) -> None:
+    """Let PostgreSQL look at a table of which it knows nothing yet, as after a restore.
+
+    It would take the rest of the table for a few rows, and read and sort all of it for each batch.
+    """
+    connection = connections[alias]
+    if connection.vendor != "postgresql":
+        return
+    table = model._meta.db_table
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT reltuples < 0 FROM pg_class WHERE oid = %s::regclass", [table])
+        if cursor.fetchone() == (True,):
+            cursor.execute(f"ANALYZE {connection.ops.quote_name(table)}")
 
 
 def stored_event(record: EventRecord) -> Event:

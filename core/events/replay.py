@@ -12,7 +12,7 @@ from django.db.models import Count, Max, Q, QuerySet
 
 from core.events.conf import conf
 from core.events.declarations import declared
-from core.events.history import locked_history, stored_event
+from core.events.history import ensure_statistics, locked_history, stored_event
 from core.events.interventions import wake
 from core.events.models import Delivery, EventRecord
 from core.events.outbox import lane_of
@@ -65,6 +65,7 @@ def replay(selection: Selection, *, dry_run: bool = False, progress: Progress = 
     meanwhile are not replayed. Each batch commits by itself, so a replay that is interrupted has
     happened up to there. Raises UnknownRoute or UndeclaredEvent when a name matches nothing.
     """
+    ensure_statistics(EventRecord, conf.database)
     span = _span(selection)
     stored = dict(span.order_by("name").values_list("name").annotate(Count("pk")))
     meant = [name for name in choose_events(selection.events, stored) if name in stored]

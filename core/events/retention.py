@@ -13,7 +13,7 @@ from django.db.models import Model, Q, QuerySet
 from django.db.models.functions import Now
 
 from core.events.conf import conf
-from core.events.history import locked_history
+from core.events.history import ensure_statistics, locked_history
 from core.events.models import Delivery, EventRecord, Settlement
 from core.events.selection import Progress, quiet
 
@@ -59,6 +59,7 @@ def _remove(
     progress: Progress,
 ) -> int:
     """Remove the chosen of these rows, oldest first, a transaction for each batch."""
+    ensure_statistics(rows.model, rows.db)
     ordered = rows.order_by(moment, "pk").values_list(moment, "pk")
     rest, removed = ordered, 0
     while True:
