@@ -351,13 +351,19 @@ def work(
     """
     until = time.monotonic() + seconds
     worked = Worked()
-    suspects = True
+    suspects = thorough = True
     while True:
         routes = routing.of_queues(queues)
         if not routes:
             return worked
         deadline = until + max(seconds, _GRACE)
-        round_ = run_round(routes, suspects=suspects, deadline=deadline, on_slow=on_slow)
+        round_ = run_round(
+            routes,
+            scope=Scope(thorough=thorough),
+            suspects=suspects,
+            deadline=deadline,
+            on_slow=on_slow,
+        )
         worked.tally.merge(round_.tally)
         worked.again_in = soonest(worked.again_in, round_.again_in)
         if round_.full and on_full is not None:
@@ -367,6 +373,8 @@ def work(
             worked.left = bool(round_.taken)
             return worked
         suspects = round_.suspects
+        # Draining a backlog, a claim goes on where the last one ended.
+        thorough = not round_.full
         if round_.more:
             continue
         if wait is None or not wait(until):

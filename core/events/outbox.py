@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from core.events.signals import EventSignal
 
 _SENDER_LENGTH = 200
+# A transaction that goes on for longer than this, in seconds, after it fired commits late.
+_LATE = 0.5
 
 _muted: ContextVar[bool] = ContextVar("signalbox_muted", default=False)
 _capture: ContextVar[list[Event] | None] = ContextVar("signalbox_capture", default=None)
@@ -184,11 +187,25 @@ def _foreign_transaction() -> str | None:
 
 def _write(events: Sequence[NewEvent], queues: set[str]) -> None:
     alias, deliver_here = conf.database, conf.inline
-    store_for(alias).insert(events)
+    store = store_for(alias)
+    lowest = store.insert(events)
     if not queues:
         return
     if deliver_here:
         ids = [event.id for event in events]
         transaction.on_commit(lambda: inline.deliver(ids), using=alias, robust=True)
-    else:
-        transaction.on_commit(lambda: wakeup.ring(queues), using=alias, robust=True)
+        return
+    recorded = time.monotonic()
+
+    def tell() -> None:
+        if lowest is not None and time.monotonic() - recorded > _LATE:
+            # Claims may have gone past these rows while they could not be seen.
+            names = {route for event in events for route, _ in event.deliveries}
+            try:
+                store.reach_down(sorted(names), lowest)
+            finally:
+                wakeup.ring(queues)
+        else:
+            wakeup.ring(queues)
+
+    transaction.on_commit(tell, using=alias, robust=True)

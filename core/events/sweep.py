@@ -34,8 +34,8 @@ _STUCK = 10.0
 # that only had to wait, as for a lock, must not put the next off for long.
 _SHARE = 0.05
 _LONGEST_GAP = 5.0
-# The floors are found by a scan from the beginning; it pays to do that less often.
-_FLOORS_EVERY = 5.0
+# Every sweep moves the floors on from where they are; this often they are found from the start.
+_FLOORS_EVERY = 10.0
 _BATCH = 1000
 _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 30.0
@@ -184,8 +184,9 @@ def _head(route: Route, found: Due) -> str:
 
 
 def _raise_floors(store: Store, remembered: dict[str, Any], now: float) -> None:
-    if 0 <= now - remembered.get("floors_at", 0) < _FLOORS_EVERY:
-        return
-    store.ensure_routes([route.name for route in routing])
-    store.raise_floors([route.name for route in routing])
-    remembered["floors_at"] = now
+    names = [route.name for route in routing]
+    from_start = not 0 <= now - remembered.get("floors_at", 0) < _FLOORS_EVERY
+    if from_start:
+        store.ensure_routes(names)
+        remembered["floors_at"] = now
+    store.raise_floors(names, from_start=from_start)

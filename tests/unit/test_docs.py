@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 
-from core.events.routing import routing
+from tests.unit.core.events.wiring import fresh_wiring
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"^```python\n(?P<code>.*?)^```", re.MULTILINE | re.DOTALL)
@@ -23,11 +23,9 @@ PAGES = [
 
 @pytest.fixture(autouse=True)
 def _tidy() -> Iterator[None]:
-    before, modules = {route.name for route in routing}, set(sys.modules)
-    yield
-    for route in routing:
-        if route.name not in before:
-            routing.remove(route.name)
+    modules = set(sys.modules)
+    with fresh_wiring():
+        yield
     for name in set(sys.modules) - modules:
         if name.partition(".")[0] == "shop":
             del sys.modules[name]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 # A floor that rose by less than this is not worth the dead row that writing it leaves.
 _FLOOR_STEP = 1000
+# How old, in seconds, a claim's own trail has to be before the next claims begin behind it.
+_TRAIL_SECONDS = 1.0
 
 _NEW_EVENT_COLUMNS = (
     "id uuid, name text, version smallint, data text, sensitive text, sender text, key text, "
@@ -49,8 +53,38 @@ class PreparedCursor(psycopg.Cursor[Any]):
         return super().execute(query, params, prepare=True, **options)
 
 
+class Trail:
+    """What this process has claimed of each route: the ids that it left behind a second ago.
+
+    While it drains a backlog, its claims begin there and not at the floor, which follows more
+    slowly. Since the ids of a route are claimed in their order, only late commits lie below.
+    """
+
+    def __init__(self) -> None:
+        self._steps: dict[str, deque[tuple[float, int]]] = {}
+        self._passed: dict[str, int] = {}
+
+    def note(self, rows: Sequence[Claimed]) -> None:
+        """Remember how far a claim came."""
+        now = time.monotonic()
+        # One that was tried before says nothing about those that were fired after it.
+        for route, highest in {row.route: row.id for row in rows if not row.attempts}.items():
+            self._steps.setdefault(route, deque()).append((now, highest))
+
+    def passed(self, route: str) -> int:
+        """Return the id up to which this process had claimed this route a while ago."""
+        steps = self._steps.get(route, deque())
+        while steps and steps[0][0] < time.monotonic() - _TRAIL_SECONDS:
+            self._passed[route] = max(self._passed.get(route, 0), steps.popleft()[1])
+        return self._passed.get(route, 0)
+
+
 class PostgresStore(Store):
     """The store on PostgreSQL 15 or newer."""
+
+    def __init__(self, alias: str) -> None:
+        super().__init__(alias)
+        self._trail = Trail()
 
     # Not now(): that is the start of the transaction, which a test's may lie far back.
     now = "statement_timestamp()"
@@ -65,12 +99,14 @@ class PostgresStore(Store):
         # Never prepared: a plan that was kept since the tables were empty would scan them whole.
         return self._native(BinaryCursor)
 
-    def _insert(self, sql: str, params: Sequence[Any]) -> None:
+    def _insert(self, sql: str, params: Sequence[Any]) -> int | None:
         # Behind a pooler that mixes sessions there are no prepared statements; Django's way to
         # say so is heeded.
         mixed = self.connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS")
         with self._native(BinaryCursor if mixed else PreparedCursor) as cursor:
             cursor.execute(sql, params)
+            row = cursor.fetchone() if cursor.description else None
+            return row[0] if row else None
 
     def _native(self, kind: type[psycopg.Cursor[Any]]) -> Any:
         """Return a cursor that lets the server bind parameters, seen by Django as its own are."""
@@ -88,13 +124,10 @@ class PostgresStore(Store):
     def records(self, columns: str) -> str:
         return f"(SELECT * FROM json_to_recordset(%s::json) AS r({columns}))"
 
-    def insert(self, events: Sequence[Any]) -> None:
-        if len(events) == 1:
-            self._insert_one(events[0])
-        else:
-            self._insert_many(events)
+    def insert(self, events: Sequence[Any]) -> int | None:
+        return self._insert_one(events[0]) if len(events) == 1 else self._insert_many(events)
 
-    def _insert_one(self, event: Any) -> None:
+    def _insert_one(self, event: Any) -> int | None:
         context = event.context
         params = [
             event.id,
@@ -114,18 +147,17 @@ class PostgresStore(Store):
             "(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, statement_timestamp())"
         )
         if not event.deliveries:
-            self._insert(insert_event, params)
-            return
+            return self._insert(insert_event, params)
         rows = ", ".join(["(%s, %s, %s)"] * len(event.deliveries))
         for route, lane in event.deliveries:
             params += (event.id, route, lane)
-        self._insert(
+        return self._insert(
             f"WITH e AS ({insert_event}) INSERT INTO {DELIVERY} (event_id, route, lane) "
-            f"VALUES {rows}",
+            f"VALUES {rows} RETURNING id",
             params,
         )
 
-    def _insert_many(self, events: Sequence[Any]) -> None:
+    def _insert_many(self, events: Sequence[Any]) -> int | None:
         # One JSON text costs the client far less than arrays, whose JSON it would escape twice.
         body = orjson.dumps(
             [
@@ -146,16 +178,19 @@ class PostgresStore(Store):
                 for event in events
             ]
         ).decode()
-        self._insert(
+        return self._insert(
             f"""WITH n AS MATERIALIZED (
                 SELECT * FROM json_to_recordset(%s::json) AS r({_NEW_EVENT_COLUMNS})
             ), e AS (
                 INSERT INTO {EVENT} (id, {EVENT_COLUMNS}, occurred_at)
                 SELECT id, {EVENT_COLUMNS}, statement_timestamp() FROM n
+            ), d AS (
+                INSERT INTO {DELIVERY} (event_id, route, lane)
+                SELECT n.id, d.value->>0, d.value->>1
+                FROM n CROSS JOIN LATERAL json_array_elements(n.deliveries) AS d(value)
+                RETURNING id
             )
-            INSERT INTO {DELIVERY} (event_id, route, lane)
-            SELECT n.id, d.value->>0, d.value->>1
-            FROM n CROSS JOIN LATERAL json_array_elements(n.deliveries) AS d(value)""",
+            SELECT min(id) FROM d""",
             [body],
         )
 
@@ -163,12 +198,21 @@ class PostgresStore(Store):
         ready, ready_params = self._where(scope, waiting=False)
         waiting, waiting_params = self._where(scope, waiting=True)
         wanted = orjson.dumps(
-            [{"route": w.route.name, "n": w.limit, "lease": w.route.lease} for w in wants]
+            [
+                {
+                    "route": want.route.name,
+                    "n": want.limit,
+                    "lease": want.route.lease,
+                    "passed": 0 if scope.thorough else self._trail.passed(want.route.name),
+                }
+                for want in wants
+            ]
         ).decode()
-        return self._claimed(
+        rows = self._claimed(
             f"""WITH want AS MATERIALIZED (
-                SELECT w.*, COALESCE(r.floor, 0) AS floor {self._relaxed_commit()}
-                FROM json_to_recordset(%s::json) AS w(route text, n integer, lease float8)
+                SELECT w.*, GREATEST(r.floor, w.passed) AS floor {self._relaxed_commit()}
+                FROM json_to_recordset(%s::json)
+                AS w(route text, n integer, lease float8, passed bigint)
                 LEFT JOIN {ROUTE} r ON r.name = w.route
                 WHERE r.paused IS NOT TRUE
             ), waiting AS MATERIALIZED (
@@ -190,6 +234,8 @@ class PostgresStore(Store):
             SELECT {CLAIMED_COLUMNS} FROM d JOIN {EVENT} e ON e.id = d.event_id ORDER BY d.id""",
             [wanted, *waiting_params, *ready_params, token],
         )
+        self._trail.note(rows)
+        return rows
 
     def _relaxed_commit(self) -> str:
         # A claim that a crash of the server forgets is a lease that was never taken, so this one
@@ -220,6 +266,13 @@ class PostgresStore(Store):
             self.lower_floors(ready)
         return held
 
+    def reach_down(self, names: Sequence[str], lowest: int) -> None:
+        self._execute(
+            f"""UPDATE {ROUTE} SET floor = LEAST(floor, %s), floor_seen = LEAST(floor_seen, %s)
+            WHERE name = ANY(%s) AND GREATEST(floor, floor_seen) > %s""",
+            [lowest, lowest, list(names), lowest],
+        )
+
     def lower_floors(self, ids: Sequence[int]) -> None:
         """Move the floors of these deliveries' routes down to them, where they are above."""
         self._execute(
@@ -242,24 +295,24 @@ class PostgresStore(Store):
         paused, grants, now = rows[0]
         return bool(paused), str(grants), float(now)
 
-    def raise_floors(self, names: Iterable[str]) -> None:
+    def raise_floors(self, names: Sequence[str], *, from_start: bool) -> None:
         """Move the floors up in two steps, so that commits between two calls are not passed over.
 
-        A row that is committed later than that has a smaller id than the floor: the next call
-        scans from the beginning, finds it and lowers the floor again.
+        A row that is committed later than that lies below the floor. Who committed it lowers the
+        floor again; failing that, the next call from the start finds it.
         """
-        for name in names:
-            self._execute(
-                f"""WITH seen AS (
-                    SELECT COALESCE(
-                        (SELECT d.id FROM {DELIVERY} d WHERE d.route = %s AND d.state = 0
-                         ORDER BY d.id LIMIT 1),
-                        (SELECT last_value FROM {DELIVERY}_id_seq)) AS id
-                ), step AS (SELECT s.id, LEAST(s.id, r.floor_seen) AS floor
-                            FROM seen s, {ROUTE} r WHERE r.name = %s)
-                UPDATE {ROUTE} r SET floor = step.floor, floor_seen = step.id FROM step
-                WHERE r.name = %s AND (step.floor < r.floor OR step.id < r.floor_seen
-                OR step.floor >= r.floor + {_FLOOR_STEP} OR step.id >= r.floor_seen + {_FLOOR_STEP})
-                """,
-                [name, name, name],
+        self._execute(
+            f"""WITH seen AS (
+                SELECT r.name, COALESCE(
+                    (SELECT d.id FROM {DELIVERY} d WHERE d.route = r.name AND d.state = 0
+                     AND d.id >= CASE WHEN %s THEN 0 ELSE r.floor END ORDER BY d.id LIMIT 1),
+                    (SELECT last_value FROM {DELIVERY}_id_seq)) AS id
+                FROM {ROUTE} r WHERE r.name = ANY(%s)
             )
+            UPDATE {ROUTE} r SET floor = LEAST(s.id, r.floor_seen), floor_seen = s.id
+            FROM seen s WHERE r.name = s.name AND (
+                LEAST(s.id, r.floor_seen) < r.floor OR s.id < r.floor_seen
+                OR s.id >= r.floor_seen + {_FLOOR_STEP}
+                OR LEAST(s.id, r.floor_seen) >= r.floor + {_FLOOR_STEP})""",
+            [from_start, list(names)],
+        )

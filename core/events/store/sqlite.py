@@ -48,7 +48,7 @@ class SqliteStore(Store):
     def uuid(self, value: UUID) -> Any:
         return value.hex
 
-    def insert(self, events: Sequence[Any]) -> None:
+    def insert(self, events: Sequence[Any]) -> int | None:
         # No savepoint: where a transaction is open already, an error here breaks all of it.
         with transaction.atomic(using=self.alias, savepoint=False):
             self.connection.cursor().executemany(
@@ -64,6 +64,7 @@ class SqliteStore(Store):
                     f"INSERT INTO {DELIVERY} (event_id, route, lane) VALUES (%s, %s, %s)",
                     deliveries,
                 )
+        return None
 
     @staticmethod
     def _event_row(event: Any) -> tuple[Any, ...]:
