@@ -16,12 +16,13 @@ CASES = ("emission", "drain", "latency", "memory", "claim", "peers", "embedded")
 
 
 def main() -> int:
-    """Run the cases; return 1 when a budget was missed."""
+    """Run the cases; return 1 when a budget was missed or not everything was measured."""
     options = _parse()
     size = QUICK if options.quick else FULL
     if options.rounds:
         size = replace(size, rounds=options.rounds)
     report = Report(size=size)
+    complete = True
     with (
         tempfile.TemporaryDirectory(prefix="signalbox-bench-") as workdir,
         Bench(size=size, workdir=Path(workdir), say=report.say) as bench,
@@ -33,9 +34,10 @@ def main() -> int:
                     report.add(row)
         except KeyboardInterrupt:
             report.say("stopped: what was measured so far follows")
+            complete = False
     report.print()
     report.write()
-    return 1 if report.missed else 0
+    return 1 if report.missed or not complete else 0
 
 
 def _parse() -> argparse.Namespace:

@@ -21,6 +21,7 @@ from .results import Row
 
 DIRECTORY = BASE_DIR / "var" / "bench"
 OWN = "signalbox"
+_NAMES = {"usual": "usual way"}
 _STYLES = {"aim": "bold green", "reach": "green", "missed": "bold red", "": "dim"}
 _PACKAGES = ("Django", "celery", "kombu", "redis", "psycopg", "dramatiq", "procrastinate")
 
@@ -72,7 +73,7 @@ class Report:
     def _table(self) -> Table:
         table = Table(title="Signalbox against the usual way", title_justify="left")
         table.add_column("what")
-        for name in ("Signalbox", "the usual way", "ratio", "reach", "aim", "reached"):
+        for name in ("Signalbox", "compared with", "ratio", "reach", "aim", "reached"):
             table.add_column(name, justify="right")
         case = ""
         for row in self._rows:
@@ -89,7 +90,9 @@ class Report:
         return [
             Text(f"{row.what}{f' ({row.note})' if row.note else ''}"),
             f"{_number(first[1])} {row.unit}",
-            "\n".join(f"{_named(name, row)}{_number(each)} {row.unit}" for name, each in others),
+            "\n".join(
+                f"{_NAMES.get(name, name)} {_number(each)} {row.unit}" for name, each in others
+            ),
             "" if row.ratio is None else f"{row.ratio:.2f}{row.ratio_unit}",
             f"{sign}{row.budget.reach:g}" if row.budget else "",
             f"{sign}{row.budget.aim:g}" if row.budget else "",
@@ -115,10 +118,6 @@ class Report:
             "rows": [row.as_dict() for row in self._rows],
             "missed": [row.what for row in self.missed],
         }
-
-
-def _named(name: str, row: Row) -> str:
-    return "" if name == "usual" else f"{name} "
 
 
 def _number(value: float) -> str:
