@@ -264,7 +264,12 @@ class Stack:
 
     def _flower_environment(self) -> dict[str, str]:
         # In the environment, since a command line can be read by every user of the machine.
-        return {"FLOWER_BASIC_AUTH": self.options.flower_auth, "FLOWER_MAX_TASKS": "10000"}
+        return {
+            "FLOWER_BASIC_AUTH": self.options.flower_auth,
+            "FLOWER_MAX_TASKS": "10000",
+            # What a delivery task returns tells which routes ran and what became of their events.
+            "FLOWER_TASKS_COLUMNS": "name,state,kwargs,result,received,runtime,worker",
+        }
 
     def _answers(self, name: str, path: str) -> Callable[[], bool]:
         def answers() -> bool:

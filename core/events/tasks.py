@@ -15,7 +15,8 @@ def deliver(*, queue: str) -> dict[str, Any]:
     return worker.deliver(queue)
 
 
-@shared_task(name="events.sweep", ignore_result=True)
+# Without task events: one a second would be all that Flower shows.
+@shared_task(name="events.sweep", ignore_result=True, send_events=False)
 def sweep_events() -> dict[str, Any]:
     """Find lost leases and lost wake-ups. Returns what was found; nothing when not due."""
     return sweep.sweep().as_dict()
