@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+import traceback
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -16,28 +18,37 @@ CASES = ("emission", "drain", "latency", "memory", "claim", "peers", "embedded")
 
 
 def main() -> int:
-    """Run the cases; return 1 when a budget was missed or not everything was measured."""
+    """Run the cases; return 1 when a budget was missed or something could not be measured."""
     options = _parse()
     size = QUICK if options.quick else FULL
     if options.rounds:
         size = replace(size, rounds=options.rounds)
     report = Report(size=size)
-    complete = True
     with (
         tempfile.TemporaryDirectory(prefix="signalbox-bench-") as workdir,
         Bench(size=size, workdir=Path(workdir), say=report.say) as bench,
     ):
-        try:
-            for name in options.only or CASES:
-                case = import_module(f"tests.benchmarks.cases.{name}")
-                for row in case.run(bench):
-                    report.add(row)
-        except KeyboardInterrupt:
-            report.say("stopped: what was measured so far follows")
-            complete = False
+        complete = _measure(options.only or CASES, bench, report)
     report.print()
     report.write()
     return 1 if report.missed or not complete else 0
+
+
+def _measure(cases: Sequence[str], bench: Bench, report: Report) -> bool:
+    """Run the cases; tell whether all of them came to their end."""
+    complete = True
+    for name in cases:
+        try:
+            for row in import_module(f"tests.benchmarks.cases.{name}").run(bench):
+                report.add(row)
+        except KeyboardInterrupt:
+            report.say("stopped: what was measured so far follows")
+            return False
+        except Exception:
+            # Whatever went wrong in one case says nothing about the figures of the others.
+            report.say(f"{name} could not be measured:\n{traceback.format_exc()}")
+            complete = False
+    return complete
 
 
 def _parse() -> argparse.Namespace:

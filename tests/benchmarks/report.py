@@ -43,7 +43,9 @@ class Report:
 
     def say(self, text: str) -> None:
         """Tell what is being done."""
-        self._console.print(f"{time.monotonic() - self._started:6.1f} s  {text}", style="dim")
+        self._console.print(
+            f"{time.monotonic() - self._started:6.1f} s  {text}", style="dim", markup=False
+        )
 
     def add(self, row: Row) -> None:
         """Keep a row, and show it at once."""
