@@ -56,23 +56,23 @@ class EventsSettings:
 
     @property
     def max_payload_bytes(self) -> int:
-        return int(_value("EVENTS_MAX_PAYLOAD_BYTES"))
+        return int(_number("EVENTS_MAX_PAYLOAD_BYTES"))
 
     @property
     def retention_days(self) -> int:
-        return int(_value("EVENTS_RETENTION_DAYS"))
+        return int(_number("EVENTS_RETENTION_DAYS"))
 
     @property
     def wakeup_coalesce_seconds(self) -> float:
-        return float(_value("EVENTS_WAKEUP_COALESCE_MS")) / 1000
+        return float(_number("EVENTS_WAKEUP_COALESCE_MS")) / 1000
 
     @property
     def task_seconds(self) -> float:
-        return float(_value("EVENTS_TASK_SECONDS"))
+        return float(_number("EVENTS_TASK_SECONDS"))
 
     @property
     def linger_seconds(self) -> float:
-        return float(_value("EVENTS_LINGER_SECONDS"))
+        return float(_number("EVENTS_LINGER_SECONDS"))
 
     @property
     def doorbell_url(self) -> str | None:
@@ -81,11 +81,18 @@ class EventsSettings:
 
     @property
     def sweep_seconds(self) -> float:
-        return float(_value("EVENTS_SWEEP_SECONDS"))
+        return float(_number("EVENTS_SWEEP_SECONDS"))
 
 
 def _value(name: str) -> Any:
     return getattr(django_settings, name, DEFAULTS[name])
+
+
+def _number(name: str) -> Any:
+    value = _value(name)
+    if not isinstance(value, int | float):
+        raise SettingsError(problem(name, value))
+    return value
 
 
 def problem(name: str, value: Any) -> str | None:
