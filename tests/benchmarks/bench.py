@@ -23,6 +23,7 @@ from tests import services
 from .databases import Databases
 from .side import PROCESSES, Side
 
+LOCAL_REDIS = "redis://127.0.0.1:6379/0"
 _CELERY = ("-m", "celery", "-A")
 _WORKER = ("worker", "--concurrency", str(PROCESSES), "--loglevel", "WARNING")
 # What a worker does besides work; the usual way is measured without.
@@ -190,8 +191,13 @@ def migrate(environment: Mapping[str, str]) -> None:
 
 @contextmanager
 def redis_databases(workdir: Path) -> Iterator[Iterator[str]]:
-    """Yield the addresses of Redis databases that were empty, and are empty again afterwards."""
-    with services.redis_server(workdir) as url:
+    """Yield the addresses of Redis databases that were empty, and are empty again afterwards.
+
+    The server is that of `REDIS_URL`, else one on this machine, else an embedded one.
+    """
+    with ExitStack() as stack:
+        url = os.environ.get("REDIS_URL") or _local_redis()
+        url = url or stack.enter_context(services.redis_server(workdir))
         taken: list[Any] = []
         try:
             yield _empty_databases(url, taken)
@@ -199,6 +205,15 @@ def redis_databases(workdir: Path) -> Iterator[Iterator[str]]:
             for client in taken:
                 client.flushdb()
                 client.close()
+
+
+def _local_redis() -> str | None:
+    try:
+        with redis.Redis.from_url(LOCAL_REDIS, socket_timeout=1) as client:
+            client.ping()
+    except redis.RedisError:
+        return None
+    return LOCAL_REDIS
 
 
 def _empty_databases(url: str, taken: list[Any]) -> Iterator[str]:
