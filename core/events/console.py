@@ -15,25 +15,33 @@ from rich.table import Table
 
 from core.events.selection import Progress
 
-# Where no terminal says how wide a line may be, none is folded.
+# A long line is easier to read, and to search, than a folded name.
 _UNBOUNDED = 10_000
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, terminal: bool) -> str:
     """Return rows as text in columns; those whose cells all begin with digits are right-aligned."""
     rows = list(rows)
-    box = SIMPLE_HEAD if terminal else None
-    grid = Table(box=box, pad_edge=False, show_edge=False, header_style="bold")
+    grid = Table(
+        box=SIMPLE_HEAD if terminal else None,
+        pad_edge=False,
+        show_edge=False,
+        header_style="bold",
+    )
     for number, heading in enumerate(headings):
         numeric = bool(rows) and all(row[number][:1].isdigit() or not row[number] for row in rows)
-        grid.add_column(heading, justify="right" if numeric else "left", overflow="fold")
+        grid.add_column(heading, justify="right" if numeric else "left", no_wrap=True)
     for row in rows:
         grid.add_row(*row)
     out = io.StringIO()
-    width = None if terminal else _UNBOUNDED
     # Names are data: nothing in them is markup.
     console = Console(
-        file=out, force_terminal=terminal, width=width, markup=False, emoji=False, highlight=False
+        file=out,
+        force_terminal=terminal,
+        width=_UNBOUNDED,
+        markup=False,
+        emoji=False,
+        highlight=False,
     )
     console.print(grid)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())

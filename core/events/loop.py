@@ -62,7 +62,8 @@ def work_until(
         except (DatabaseError, InterfaceError) as error:
             if not is_passing(error):
                 raise
-            logger.warning("the database is away, again in %g s: %s", _PATIENCE, error)
+            name = type(error).__name__
+            logger.warning("the database is away (%s), again in %g s", name, _PATIENCE)
             drop_if_broken(conf.database)
             stopped.wait(_PATIENCE)
             continue

@@ -29,13 +29,15 @@ class SqliteStore(Store):
     SQLite's clock is that of the process, which for one machine is the same thing.
     """
 
-    # Django writes times as text with six decimals; these compare with those as text does.
-    now = "strftime('%%Y-%%m-%%d %%H:%%M:%%f000', 'now')"
+    # Times are text and compare as text, so these are written as Django writes them: with six
+    # decimals, or with none where all are zero.
+    now = "replace(strftime('%%Y-%%m-%%d %%H:%%M:%%f000', 'now'), '.000000', '')"
     epoch = "(julianday('now') - 2440587.5) * 86400.0"
 
     def after(self, seconds: str) -> str:
         shift = f"printf('%%+.3f seconds', {seconds})"
-        return f"strftime('%%Y-%%m-%%d %%H:%%M:%%f000', 'now', {shift})"
+        moment = f"strftime('%%Y-%%m-%%d %%H:%%M:%%f000', 'now', {shift})"
+        return f"replace({moment}, '.000000', '')"
 
     def seconds_until(self, moment: str) -> str:
         return f"(julianday({moment}) - julianday('now')) * 86400.0"

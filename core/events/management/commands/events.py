@@ -23,6 +23,8 @@ from core.events.state import State
 
 Options = dict[str, Any]
 
+_EXCEPTIONS = ("orphaned", "paused")
+
 
 class Command(BaseCommand):
     help = "See and steer the deliveries of events. Actions that change rows act at once."
@@ -71,8 +73,14 @@ class Command(BaseCommand):
             self._print_json(found.as_dict())
             return
         headings = [field.name.removesuffix("_seconds") for field in fields(states.RouteStatus)]
-        rows = [_status_row(route) for route in found.routes]
-        self._print_table([*headings[:-1], "settled/s"], rows)
+        headings[-1] = "settled/s"
+        rows = [dict(zip(headings, _status_row(route), strict=True)) for route in found.routes]
+        if self.stdout.isatty():
+            # Exceptions are worth a column when there are some.
+            headings = [
+                h for h in headings if h not in _EXCEPTIONS or any(_says(r[h]) for r in rows)
+            ]
+        self._print_table(headings, [[row[heading] for heading in headings] for row in rows])
         about = "about " if found.events_estimated else ""
         self.stdout.write(f"{about}{found.events:,} events are stored")
 
@@ -294,6 +302,10 @@ def _status_row(route: states.RouteStatus) -> list[str]:
         "" if age is None else str(timedelta(seconds=int(age))),
         f"{route.rate:,.1f}",
     ]
+
+
+def _says(cell: str) -> bool:
+    return cell not in ("", "0")
 
 
 def _number(count: int, noun: str, plural: str | None = None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from django.db import connection
@@ -15,6 +15,7 @@ from core.events.declarations import declared
 from core.events.models import Delivery, EventRecord
 from core.events.replay import replay
 from core.events.selection import Selection
+from core.events.store import store_for
 
 from .support import deliveries, record_route
 
@@ -217,6 +218,18 @@ def test_works_in_bounded_batches(
     assert seen == [(4, 10), (8, 10), (10, 10)]
     assert len({delivery.event_id for delivery in deliveries()}) == len(deliveries()) == 10
     assert not any('"data"' in query["sql"] for query in queries) or when
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize("moment", ["2026-03-31 12:00:00", "2026-03-31 12:00:00.250"])
+def test_times_are_written_as_django_writes_them(moment: str) -> None:
+    """On SQLite times compare as text, so full seconds of both kinds must read the same."""
+    store = store_for("default")
+    written = datetime.fromisoformat(moment)
+    with connection.cursor() as cursor:
+        for sql in (store.now, store.after("0")):
+            cursor.execute(f"SELECT {sql}".replace("'now'", f"'{moment}'"), [])
+            assert cursor.fetchone() == (connection.ops.adapt_datetimefield_value(written),)
 
 
 def test_leaves_out_what_is_fired_meanwhile(paid: EventSignal) -> None:
