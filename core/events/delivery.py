@@ -101,7 +101,7 @@ class Holding:
         self._leased_at = time.monotonic()
         self._shortest = min({self._lease(name) for name in {row.route for row in rows}})
         self._done: list[int] = []
-        self._done_since = 0.0
+        self._unwritten_since: float | None = None
         self._releases: list[Release] = []
         self._started: set[int] = set()
         self._deaths: list[tuple[Route, Event, str]] = []
@@ -145,11 +145,8 @@ class Holding:
 
     def done(self, ids: Sequence[int], route: Route) -> None:
         """Settle rows soon: now if they waited long enough, else with the next ones."""
-        if not self._done:
-            self._done_since = time.monotonic()
         self._done += ids
-        if route.at_most_once or time.monotonic() - self._done_since > _SETTLE_WITHIN:
-            self._flush()
+        self._flush_soon(at_once=route.at_most_once)
 
     def discard(self, ids: Sequence[int], route: Route, reason: str) -> None:
         """Settle rows as discarded."""
@@ -157,8 +154,9 @@ class Holding:
         self.drop(ids)
 
     def release(self, releases: Iterable[Release]) -> None:
-        """Give rows back, together with those that follow."""
+        """Give rows back soon, as `done` settles them."""
         self._releases += releases
+        self._flush_soon()
 
     def died(self, route: Route, event: Event, rows: Sequence[Claimed], error: str) -> None:
         """Remember a death, to be announced once it is written."""
@@ -186,11 +184,31 @@ class Holding:
         route = routing.get(name)
         return route.lease if route else 60.0
 
+    def _flush_soon(self, *, at_once: bool = False) -> None:
+        now = time.monotonic()
+        if self._unwritten_since is None:
+            self._unwritten_since = now
+        if at_once or now - self._unwritten_since > _SETTLE_WITHIN:
+            self._flush()
+
     def _flush(self) -> None:
+        """Write what became of the rows so far, and announce the deaths among them."""
+        self._unwritten_since = None
         if self._done:
             done, self._done = self._done, []
             self._settle_surely(done, "done", "", self._shortest)
             self.drop(done)
+        if self._releases:
+            releases, self._releases = self._releases, []
+            self.store.release(releases, self.token)
+            self.drop(release.id for release in releases)
+            self.returned += [release.id for release in releases if release.attempts]
+            self.again_in = soonest(self.again_in, *(release.delay for release in releases))
+        deaths, self._deaths = self._deaths, []
+        for route, event, error in deaths:
+            delivery_died.send_robust(
+                sender=route.name, event=event, delivery_id=event.delivery_id, error=error
+            )
 
     def _settle_surely(self, ids: Sequence[int], outcome: str, reason: str, within: float) -> None:
         """Settle, and try again until the lease ends: the effects have happened already."""
@@ -226,18 +244,8 @@ class Holding:
 
     def _finish(self, routes: dict[str, Route]) -> None:
         self._flush()
-        releases, self._releases = self._releases, []
-        named = {release.id for release in releases}
-        for row in [row for id, row in self._rows.items() if id not in named]:
-            releases.append(self._interrupted(row, routes[row.route]))
-        if releases:
-            self.store.release(releases, self.token)
-            self.returned = [release.id for release in releases if release.attempts]
-            self.again_in = soonest(*(release.delay for release in releases))
-        for route, event, error in self._deaths:
-            delivery_died.send_robust(
-                sender=route.name, event=event, delivery_id=event.delivery_id, error=error
-            )
+        self._releases += [self._interrupted(row, routes[row.route]) for row in self._rows.values()]
+        self._flush()
 
 
 def _pause(seconds: float) -> None:
