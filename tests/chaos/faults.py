@@ -62,6 +62,8 @@ class Fault:
     every: int = 0
     # What the requests' process finds in its environment.
     surroundings: Callable[[], Surroundings] = lambda: nullcontext({})
+    # Whether handlers are cut off, so that what an at_most_once handler did may stay unknown.
+    cuts: bool = False
     # Why this machine cannot have the fault, if it cannot.
     missing: Callable[[], str | None] = lambda: None
 
@@ -180,7 +182,7 @@ def stop_beat(chaos: Experiment) -> None:
     chaos.rig.stop_process("beat")
     chaos.wait_for_effects()
     with closing(chaos.rig.broker) as broker:
-        for _ in chaos.times(8):
+        for _ in chaos.times(10):
             broker.flushall()
             time.sleep(1)
 
@@ -214,7 +216,7 @@ def wrong_clocks() -> dict[str, dict[str, str]]:
 
 FAULTS = (
     Fault("none", "nothing goes wrong", calm),
-    Fault("workers-killed", "kill -9 of every worker at random moments", kill_workers),
+    Fault("workers-killed", "kill -9 of every worker at random moments", kill_workers, cuts=True),
     Fault("broker-killed", "the broker is killed, comes back, is down for 4 s", kill_broker),
     Fault("broker-emptied", "FLUSHALL again and again", empty_broker),
     Fault("broker-frozen", "the broker stops answering for 6 s (SIGSTOP)", freeze_broker),
@@ -228,30 +230,34 @@ FAULTS = (
         "database-restarted",
         "the database server is restarted",
         restart_database,
+        cuts=True,
         databases=("postgresql",),
     ),
     Fault(
         "database-crashed",
         "kill -9 of a connection's process, then of the database server",
         crash_database,
+        cuts=True,
         databases=("postgresql",),
     ),
     Fault(
         "database-locked",
         "a stranger holds the write lock for 4 s",
         lock_database,
+        cuts=True,
         databases=("sqlite",),
     ),
     Fault("beat-killed", "kill -9 of beat", kill_beat),
     Fault("two-beats", "two beats at once", start_second_beat),
     Fault("no-beat", "no beat, and FLUSHALL every second", stop_beat),
-    Fault("handler-kills", "a handler kills its process", calm, trap="kill", every=60),
-    Fault("handler-hangs", "a handler never returns", calm, trap="hang", every=60),
+    Fault("handler-kills", "a handler kills its process", calm, cuts=True, trap="kill", every=60),
+    Fault("handler-hangs", "a handler never returns", calm, cuts=True, trap="hang", every=120),
     Fault("poison", "an event that fails in each batch", calm, trap="poison", every=15),
     Fault(
         "clock-wrong",
         "the clocks of two workers are wrong by an hour",
         use_wrong_clocks,
+        cuts=True,
         databases=("postgresql",),
         missing=no_faketime,
     ),

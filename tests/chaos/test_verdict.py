@@ -42,9 +42,18 @@ def test_each_broken_promise_is_a_miss(route: str, count: RouteCount) -> None:
 
 
 def test_what_is_promised_is_no_miss() -> None:
-    """External effects doubled under the same delivery_id, and unknown outcomes, are allowed."""
-    kept = result(external=RouteCount(expected=10, doubled=3), once=RouteCount(expected=9, dead=1))
+    """External effects may be doubled under the same delivery_id."""
+    kept = result(external=RouteCount(expected=10, doubled=3))
     assert kept.verdict == KEPT, kept.problems
+
+
+def test_an_outcome_may_be_unknown_only_where_handlers_are_cut_off() -> None:
+    """A few are the price of a death; where nothing dies, or in masses, they are a miss."""
+    for dead, cuts, verdict in ((1, False, MISSED), (1, True, KEPT), (90, True, MISSED)):
+        judged = result(committed=100, once=RouteCount(expected=100, dead=dead))
+        judged.problems = []
+        judged.judge(cuts=cuts)
+        assert judged.verdict == verdict
 
 
 def test_a_fault_that_tried_nothing_is_a_miss() -> None:

@@ -18,6 +18,8 @@ from .ledger import ATOMIC, OUTSIDE, Count, Ledger
 from .rig import Rig
 
 SETTLE_SECONDS = 90.0
+# So many at_most_once handlers may be cut off: a few by each death, and there is no death without.
+UNKNOWN, UNKNOWN_SHARE = 8, 0.05
 SKIPPED, KEPT, MISSED = "skipped", "ok", "missed"
 
 
@@ -35,8 +37,8 @@ class Result:
     count: Count = field(default_factory=Count)
     emitter: dict[str, Any] = field(default_factory=dict)
 
-    def judge(self) -> None:
-        """Compare the counts with what is promised."""
+    def judge(self, *, cuts: bool = False) -> None:
+        """Compare the counts with what is promised, in a fault that cuts handlers off or not."""
         count, figures = self.count, self.emitter
         for number, what in (
             (count.total("lost", tuple(count.routes)), "lost"),
@@ -50,6 +52,9 @@ class Result:
         ):
             if number:
                 self.problems.append(f"{number} {what}")
+        unknown = count.total("dead", ("once",))
+        if unknown > (max(UNKNOWN, UNKNOWN_SHARE * count.committed) if cuts else 0):
+            self.problems.append(f"{unknown} at_most_once outcomes unknown")
         if "failed" in figures:
             self.problems.append(figures["failed"])
         if not count.committed:
@@ -127,6 +132,6 @@ def _try(rig: Rig, fault: Fault, quick: bool) -> Result:
         experiment.notes,
         experiment.problems,
     )
-    result.judge()
+    result.judge(cuts=fault.cuts)
     result.seconds = round(time.monotonic() - began, 1)
     return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import time
 from collections.abc import Callable
@@ -78,7 +79,8 @@ def external(event: Event) -> None:
 def once(event: Event) -> None:
     """Do something that must not be repeated, and be there for a while to be killed after it."""
     _append("once", event)
-    time.sleep(DWELL)
+    # Not time.sleep, which libfaketime breaks.
+    select.select([], [], [], DWELL)
 
 
 @registry.route(
