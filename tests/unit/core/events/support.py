@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import secrets
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -161,16 +162,18 @@ def in_threads(number: int, target: Callable[[int], None]) -> None:
 
 @contextmanager
 def processes(number: int, target: Callable[[int], None]) -> Iterator[list[Any]]:
-    """Run the target in so many forked processes; kill what is left at the end.
+    """Run the target in so many forked processes at once; kill what is left at the end.
 
     The routes of the test are there in each of them, as they would be in a worker.
     """
     # Neither database's connections survive a fork.
     connections.close_all()
     fork = multiprocessing.get_context("fork")
+    together = fork.Barrier(number)
 
     def run(index: int) -> None:
         try:
+            together.wait(DEADLINE)
             target(index)
         finally:
             connections.close_all()
@@ -183,8 +186,14 @@ def processes(number: int, target: Callable[[int], None]) -> Iterator[list[Any]]
     finally:
         for process in started:
             if process.is_alive():
-                os.kill(process.pid, 9)
+                os.kill(process.pid, signal.SIGKILL)
             process.join(DEADLINE)
+
+
+def kill(process: Any) -> None:
+    """End a process at once, as the kernel would that runs out of memory."""
+    os.kill(process.pid, signal.SIGKILL)
+    process.join(DEADLINE)
 
 
 def join(started: list[Any]) -> None:
