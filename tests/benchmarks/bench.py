@@ -139,8 +139,8 @@ class Bench:
             migrate({**environment, **url})
             return url
         if not self._databases.template:
-            with self._databases.making_template() as url:
-                migrate({**environment, "BENCH_SIDE": "signalbox", "DATABASE_URL": url})
+            with self._databases.making_template() as address:
+                migrate({**environment, "BENCH_SIDE": "signalbox", "DATABASE_URL": address})
         url = {"DATABASE_URL": self._databases.copy(name)}
         if name == "procrastinate":
             migrate({**environment, **url})
