@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
@@ -15,6 +14,7 @@ from django.db import connections
 from core.events.conf import DEFAULTS, problem
 from core.events.declarations import declared
 from core.events.routing import Route, is_glob, routing
+from core.events.suggest import closest
 
 
 @register("signalbox")
@@ -26,8 +26,8 @@ def check_settings(app_configs: Any, **_: Any) -> list[CheckMessage]:
 def _settings() -> Iterator[CheckMessage]:
     for name in dir(settings):
         if name.startswith("EVENTS_") and name not in DEFAULTS:
-            close = difflib.get_close_matches(name, DEFAULTS, n=1)
-            hint = f"Did you mean {close[0]}?" if close else f"Known: {', '.join(DEFAULTS)}."
+            close = closest(name, DEFAULTS)
+            hint = f"Did you mean {close}?" if close else f"Known: {', '.join(DEFAULTS)}."
             yield Warning(f"{name} is not a setting of Signalbox.", hint=hint, id="signalbox.W001")
     for name, default in DEFAULTS.items():
         wrong = problem(name, getattr(settings, name, default))
@@ -96,8 +96,8 @@ def _route(route: Route) -> Iterator[CheckMessage]:
 
 
 def _hint(pattern: str, names: list[str]) -> str:
-    close = difflib.get_close_matches(pattern, names, n=1)
-    return f"Did you mean {close[0]!r}?" if close else "Declare the signal, or remove the pattern."
+    close = closest(pattern, names)
+    return f"Did you mean {close!r}?" if close else "Declare the signal, or remove the pattern."
 
 
 def _declared_queues() -> set[str]:

@@ -294,7 +294,7 @@ def _exclusive(
     store: Store, route: Route, scope: Scope, unlimited: bool
 ) -> Callable[[int], list[Claimed]]:
     def claim(token: int) -> list[Claimed]:
-        due = None if unlimited else store.due(route)
+        due = None if unlimited else store.due([route]).get(route.name)
         if due is None and not unlimited:
             return []
         want = Want(route, pace.limit(route))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import re
 from collections.abc import Callable, Mapping
@@ -17,6 +16,7 @@ from core.events.outbox import sender_label
 from core.events.retry import Backoff
 from core.events.routing import Rate, Route, Routing, dotted_path, routing
 from core.events.signals import EventSignal
+from core.events.suggest import did_you_mean
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 Payload = Callable[..., Mapping[str, Any]]
@@ -111,7 +111,7 @@ class SignalRegistry:
         """Remove a route and return it. Raises UnknownRoute when there is none."""
         route = self._routing.remove(name)
         if route is None:
-            raise UnknownRoute(f"there is no route {name!r}{_suggest(name, self._names())}")
+            raise UnknownRoute(f"there is no route {name!r}{did_you_mean(name, self._names())}")
         return route
 
     def _names(self) -> list[str]:
@@ -122,15 +122,10 @@ def _complete(options: Mapping[str, Any]) -> dict[str, Any]:
     for option in options:
         if option not in _DEFAULTS:
             raise UnknownOption(
-                f"{option!r} is not an option of route(){_suggest(option, list(_DEFAULTS))}; "
+                f"{option!r} is not an option of route(){did_you_mean(option, list(_DEFAULTS))}; "
                 f"the options are {', '.join(_DEFAULTS)}"
             )
     return {**_DEFAULTS, **options}
-
-
-def _suggest(word: str, choices: list[str]) -> str:
-    close = difflib.get_close_matches(word, choices, n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def _patterns(signals_or_globs: tuple[Any, ...]) -> tuple[str, ...]:

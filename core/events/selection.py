@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +15,7 @@ from core.events.errors import EventsError, UndeclaredEvent, UnknownRoute
 from core.events.models import Delivery, RouteState
 from core.events.routing import Route, routing
 from core.events.state import State
+from core.events.suggest import did_you_mean
 
 Progress = Callable[[int, int | None], object]
 """Called with how many rows are through, and of how many where that is known."""
@@ -123,7 +123,7 @@ def _matches(name: str, patterns: Iterable[str]) -> bool:
 
 def suggestion(word: str, choices: Sequence[str]) -> str:
     """Return the end of a message about a word that is none of these."""
-    close = difflib.get_close_matches(word, choices, n=1)
-    if close:
-        return f" (did you mean {close[0]!r}?)"
+    meant = did_you_mean(word, choices)
+    if meant:
+        return meant
     return f"; there are: {', '.join(choices)}" if choices else "; there is none"

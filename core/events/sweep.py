@@ -172,10 +172,10 @@ def _choose(store: Store, swept: Swept, known: dict[str, Any], now: float) -> di
 def due_queues(store: Store, routes: Sequence[Route]) -> dict[str, str]:
     """Return the queues that have due work, each with a text that changes as work is done."""
     heads: dict[str, list[str]] = {}
+    due = store.due(routes)
     for route in routes:
-        found = store.due(route)
-        if found is not None:
-            heads.setdefault(route.queue, []).append(_head(route, found))
+        if route.name in due:
+            heads.setdefault(route.queue, []).append(_head(route, due[route.name]))
     return {queue: " ".join(parts) for queue, parts in heads.items()}
 
 

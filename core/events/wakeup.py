@@ -141,6 +141,7 @@ class Wakeups:
 
     def _reset(self) -> None:
         self._due: dict[str, float] = {}
+        self._sending = False
         self._thread: threading.Thread | None = None
 
     def after_fork(self) -> None:
@@ -168,7 +169,7 @@ class Wakeups:
         """Wait until what is due now is sent, for at most so many seconds."""
         deadline = time.monotonic() + seconds
         with self._changed:
-            while self._thread is not None and self._is_due_by(deadline):
+            while self._thread is not None and (self._sending or self._is_due_by(deadline)):
                 left = deadline - time.monotonic()
                 if left <= 0:
                     return
@@ -186,6 +187,7 @@ class Wakeups:
             except Exception:
                 logger.exception("waking %s failed; the sweep finds the work", ", ".join(queues))
             with self._changed:
+                self._sending = False
                 self._changed.notify_all()
             self._rest(time.monotonic() - started)
 
@@ -202,6 +204,7 @@ class Wakeups:
                 if queues:
                     for queue in queues:
                         del self._due[queue]
+                    self._sending = True
                     return queues
                 first = min(self._due.values(), default=None)
                 self._changed.wait(None if first is None else first - now)

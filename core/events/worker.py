@@ -11,7 +11,8 @@ from django.db import connections
 
 from core.events import delivery, sweep, wakeup
 from core.events.conf import conf
-from core.events.doorbell import doorbell
+from core.events.delivery import Worked
+from core.events.doorbell import Listener, doorbell
 from core.events.trouble import drop_if_broken
 
 logger = logging.getLogger(__name__)
@@ -28,25 +29,37 @@ def deliver(queue: str) -> dict[str, Any]:
     drop_if_broken(conf.database)
     queues = served_queues() | {queue}
     listener = doorbell.listen(queues) if _may_linger else None
-    if listener is not None:
-        listener.come()
-    worked = delivery.work(
-        queues,
-        seconds=conf.task_seconds,
-        on_full=wakeup.publish,
-        # While a slow handler runs, nobody should count on this task to look.
-        on_slow=listener.leave if listener else None,
-        wait=listener.wait if listener else None,
-    )
-    if listener is not None and listener.leave():
-        last = delivery.work(queues, seconds=0)
-        worked.tally.merge(last.tally)
-        worked.left |= last.left
+    worked = _listening(queues, listener) if listener else _looking(queues)
     if worked.left:
         wakeup.publish([queue])
     elif worked.again_in is not None and worked.again_in < conf.sweep_seconds:
         wakeup.ring([queue], after=worked.again_in)
     return worked.tally.as_dict()
+
+
+def _looking(queues: set[str]) -> Worked:
+    return delivery.work(queues, seconds=conf.task_seconds, on_full=wakeup.publish)
+
+
+def _listening(queues: set[str], listener: Listener) -> Worked:
+    """Deliver, and stay a little at the doorbell when there is nothing left."""
+    listener.come()
+    try:
+        worked = delivery.work(
+            queues,
+            seconds=conf.task_seconds,
+            on_full=wakeup.publish,
+            # While a slow handler runs, nobody should count on this task to look.
+            on_slow=listener.leave,
+            wait=listener.wait,
+        )
+    finally:
+        was_there = listener.leave()
+    if was_there:
+        last = delivery.work(queues, seconds=0)
+        worked.tally.merge(last.tally)
+        worked.left |= last.left
+    return worked
 
 
 def served_queues() -> set[str]:

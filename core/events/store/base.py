@@ -369,24 +369,31 @@ class Store(ABC):
         )
         return [(row, held[row.id][0], bool(held[row.id][1])) for row in claimed]
 
-    def due(self, route: Route) -> Due | None:
-        """Return what a route has due, or None when it has nothing or may not claim it now."""
+    def due(self, routes: Sequence[Route]) -> dict[str, Due]:
+        """Return what each of these routes has due, without those that may not claim it now."""
+        names = orjson.dumps([{"name": route.name} for route in routes]).decode()
         rows = self._rows(
-            f"""SELECT
-            (SELECT d.id FROM {DELIVERY} d WHERE d.route = %s AND d.state = 0
-             AND d.id >= {self._floor} ORDER BY d.id LIMIT 1),
-            (SELECT d.due_at FROM {DELIVERY} d WHERE d.route = %s AND d.state = 1
+            f"""SELECT n.name,
+            (SELECT d.id FROM {DELIVERY} d WHERE d.route = n.name AND d.state = 0
+             AND d.id >= COALESCE((SELECT r.floor FROM {ROUTE} r WHERE r.name = n.name), 0)
+             ORDER BY d.id LIMIT 1),
+            (SELECT d.due_at FROM {DELIVERY} d WHERE d.route = n.name AND d.state = 1
              AND d.due_at <= {self.now} ORDER BY d.due_at LIMIT 1)
-            WHERE NOT EXISTS (SELECT 1 FROM {ROUTE} r WHERE r.name = %s
+            FROM {self.records("name text")} n
+            WHERE NOT EXISTS (SELECT 1 FROM {ROUTE} r WHERE r.name = n.name
              AND (r.paused OR r.closed_until > {self.now}))""",
-            [route.name, route.name, route.name, route.name],
+            [names],
         )
-        if not rows or rows[0] == (None, None):
-            return None
-        if route.concurrency is not None and self.busy(route) >= route.concurrency:
-            return None
-        ready, waiting = rows[0]
-        return Due(ready, None if waiting is None else str(waiting))
+        found = {
+            name: Due(ready, None if waiting is None else str(waiting))
+            for name, ready, waiting in rows
+            if (ready, waiting) != (None, None)
+        }
+        limited = [route for route in routes if route.name in found and route.concurrency]
+        for route in limited:
+            if self.busy(route) >= (route.concurrency or 0):
+                del found[route.name]
+        return found
 
     def busy(self, route: Route) -> int:
         """Return how many claims of a route are under unexpired leases, over all workers."""
