@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 import redis
@@ -70,9 +70,10 @@ class Inbox:
 
 
 class HangingServer:
-    """Accepts connections on a local port and never says a word."""
+    """Accepts connections on a local port and never says a word, or one and the same, late."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, reply: bytes = b"", after: float = 0.0) -> None:
+        self._reply, self._after = reply, after
         self._server = socket.create_server(("127.0.0.1", 0), backlog=50)
         self._accepted: list[socket.socket] = []
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -91,9 +92,20 @@ class HangingServer:
     def _run(self) -> None:
         while True:
             try:
-                self._accepted.append(self._server.accept()[0])
+                caller = self._server.accept()[0]
             except OSError:
                 return
+            self._accepted.append(caller)
+            if self._reply:
+                threading.Thread(target=self._answer, args=(caller,), daemon=True).start()
+
+    def _answer(self, caller: socket.socket) -> None:
+        try:
+            while caller.recv(65536):
+                threading.Event().wait(self._after)
+                caller.sendall(self._reply)
+        except OSError:
+            return
 
     def close(self) -> None:
         """Hang up on everybody."""
@@ -101,6 +113,8 @@ class HangingServer:
         self._server.close()
         self._thread.join(5)
         for accepted in self._accepted:
+            with suppress(OSError):
+                accepted.shutdown(socket.SHUT_RDWR)
             accepted.close()
 
 

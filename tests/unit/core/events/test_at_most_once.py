@@ -174,3 +174,18 @@ def test_a_lost_lease_before_the_call_skips_it(recorder: Recorder) -> None:
     fire(3)
     assert deliver_pending() == {"route": {"done": 1}}
     assert recorder.values() == [0]
+
+
+@pytest.mark.parametrize(
+    "options", [{"ordered": True}, {"concurrency": 1}, {"rate": "1000/s"}], ids=str
+)
+def test_it_goes_with_order_and_limits(options: dict[str, Any]) -> None:
+    """One that failed is dead and holds up none of its key."""
+    recorder = record_route("sms.*", at_most_once=True, **options)
+    recorder.behave = raising(ValueError(), n=1)
+    signal = EventSignal("sms.wanted", key="key")
+    signal.send_many(sender=None, payloads=[{"key": "a", "n": n} for n in range(4)])
+    rounds(3)
+    assert recorder.values() == [0, 1, 2, 3]
+    assert only_delivery().state == State.DEAD
+    assert settled() == {"done": 3}

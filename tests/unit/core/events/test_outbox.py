@@ -20,7 +20,7 @@ from core.events import (
     muted,
 )
 from core.events.models import EventRecord
-from tests.unit.core.events.support import deliveries, record_route, roll_back
+from tests.unit.core.events.support import deliveries, in_threads, record_route, roll_back
 
 pytestmark = pytest.mark.django_db
 on_real_transactions = pytest.mark.django_db(transaction=True, available_apps=["core.events"])
@@ -283,3 +283,19 @@ def test_a_sender_that_cannot_be_stored_is_refused(signal: EventSignal, sender: 
     with pytest.raises(ValueError, match="sender"):
         signal.send(sender=sender)
     assert not EventRecord.objects.exists()
+
+
+@on_real_transactions
+def test_firing_after_a_commit_is_recorded_by_itself(signal: EventSignal) -> None:
+    """A hook of a commit is no longer inside its transaction."""
+    with transaction.atomic():
+        transaction.on_commit(lambda: signal.send(sender=None, n=1))
+    assert EventRecord.objects.count() == 1
+
+
+@on_real_transactions
+def test_one_threads_block_is_not_another_threads(signal: EventSignal) -> None:
+    """Muting and capturing concern the code in their block only."""
+    with muted(), capture_events():
+        in_threads(2, lambda index: signal.send(sender=None, n=index))
+    assert EventRecord.objects.count() == 2

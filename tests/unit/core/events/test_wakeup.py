@@ -18,7 +18,7 @@ import pytest
 from django.db import transaction
 
 from core.events import EventSignal, wakeup
-from core.events.wakeup import Breaker, Publisher
+from core.events.wakeup import Breaker, Publisher, Wakeups
 from tests.unit.core.events.brokers import (
     HangingServer,
     Inbox,
@@ -280,3 +280,50 @@ def test_firing_from_many_threads(inbox: Inbox, queue: str) -> None:
     wait_until(inbox.count)
     senders = [thread for thread in threading.enumerate() if thread.name == "signalbox-wakeups"]
     assert wakeup._wakeups._thread in senders
+
+
+class SlowWakeups(Wakeups):
+    """Wake-ups that take until they are told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.go_on, self.sent = threading.Event(), threading.Event(), list[str]()
+
+    def _send(self, queues: list[str]) -> None:
+        self.begun.set()
+        self.go_on.wait(20)
+        self.sent += queues
+
+
+def test_the_end_of_a_process_waits_for_what_is_being_sent() -> None:
+    """A command that fires and ends at once still wakes somebody, if the broker is quick."""
+    wakeups = SlowWakeups()
+    wakeups.ring(["default"])
+    assert wakeups.begun.wait(20)
+    threading.Timer(0.05, wakeups.go_on.set).start()
+    wakeups.flush(10)
+    assert wakeups.sent == ["default"]
+
+
+def test_the_end_of_a_process_does_not_wait_for_ever() -> None:
+    """A broker that hangs cannot keep a process from ending."""
+    wakeups = SlowWakeups()
+    wakeups.ring(["default"])
+    assert wakeups.begun.wait(20)
+    started = time.monotonic()
+    wakeups.flush(0.1)
+    assert time.monotonic() - started < 2
+    wakeups.go_on.set()
+
+
+@committing
+def test_a_slow_broker_costs_a_caller_next_to_nothing() -> None:
+    """Whether it takes its time for each answer or is gone is all the same to who fires."""
+    record_route("order.*")
+    signal = EventSignal("order.paid")
+    usual = statistics.median(milliseconds(lambda: signal.send(sender=None, n=1), 20))
+    server = HangingServer(reply=b"+OK\r\n", after=0.3)
+    with closing(server), using_broker(f"redis://127.0.0.1:{server.port}/0"):
+        taken = milliseconds(lambda: signal.send(sender=None, n=1), 30)
+    assert statistics.median(taken) < usual + 10
+    assert server.connections > 0
