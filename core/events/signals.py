@@ -55,7 +55,7 @@ class EventSignal(Signal):
         self.schema = _check_schema(name, schema)
         self.upcast = upcast
         self.key = key
-        self.sensitive = frozenset(_check_sensitive(name, sensitive))
+        self.sensitive = frozenset(_check_sensitive(name, sensitive, key))
         self.after_commit = after_commit
         self._hints = typing.get_type_hints(schema) if schema else {}
         declared.add(self)
@@ -190,7 +190,7 @@ def _check_schema(name: str, schema: Any) -> type | None:
     return schema
 
 
-def _check_sensitive(name: str, sensitive: Any) -> list[str]:
+def _check_sensitive(name: str, sensitive: Any, key: str | None) -> list[str]:
     if isinstance(sensitive, str):
         raise InvalidSignal(
             f"EventSignal({name!r}, sensitive={sensitive!r}): give a set of field names"
@@ -199,4 +199,9 @@ def _check_sensitive(name: str, sensitive: Any) -> list[str]:
     for field in fields:
         if not field or " " in field:
             raise InvalidSignal(f"EventSignal({name!r}): {field!r} cannot be a sensitive field")
+    if key in fields:
+        raise InvalidSignal(
+            f"EventSignal({name!r}, key={key!r}): a key is shown to people and in logs, so a "
+            "sensitive field cannot be one; use an id"
+        )
     return fields

@@ -93,7 +93,7 @@ class SqliteStore(Store):
         taken: list[int] = []
         with transaction.atomic(using=self.alias, savepoint=False):
             for name, rows in groupby(sorted(found, key=lambda row: row[1]), lambda row: row[1]):
-                taken += self._take([row[0] for row in rows], leases[name], token)
+                taken += self._take([row[0] for row in rows], leases[name], token, scope)
             return self._leased(taken, token) if taken else []
 
     def _due_rows(self, wants: Sequence[Want], scope: Scope) -> list[tuple[Any, ...]]:
@@ -115,12 +115,15 @@ class SqliteStore(Store):
             params,
         )
 
-    def _take(self, ids: list[int], lease: float, token: int) -> list[int]:
+    def _take(self, ids: list[int], lease: float, token: int, scope: Scope) -> list[int]:
         marks = ", ".join(["%s"] * len(ids))
+        # Meanwhile another worker may have taken one and put it off, or died with it.
+        due, params = self._where(scope, waiting=True)
         return self._ids(
-            f"UPDATE {DELIVERY} SET state = 2, token = %s, started = 0, "
-            f"due_at = {self.after('%s')} WHERE id IN ({marks}) AND state IN (0, 1) RETURNING id",
-            [token, lease, *ids],
+            f"UPDATE {DELIVERY} AS d SET state = 2, token = %s, started = 0, "
+            f"due_at = {self.after('%s')} WHERE d.id IN ({marks}) "
+            f"AND (d.state = 0 OR (d.state = 1 AND NOT d.suspect AND {due})) RETURNING id",
+            [token, lease, *ids, *params],
         )
 
     def settle(self, ids: Sequence[int], token: int, outcome: str, reason: str) -> int:

@@ -11,7 +11,9 @@ import pytest
 from django.utils import timezone
 
 from core.events import EventSignal, registry
-from core.events.models import Duty, RouteState
+from core.events.delivery import work
+from core.events.models import Delivery, Duty, RouteState
+from core.events.state import State
 from core.events.sweep import Swept, sweep
 from core.events.tasks import sweep_events
 from tests.unit.core.events.support import (
@@ -40,6 +42,7 @@ def sweep_after(seconds: float) -> Swept:
         memory: dict[str, Any] = json.loads(duty.memory)
         for queue in memory.get("queues", {}).values():
             queue["at"] -= seconds
+        memory["floors_at"] = memory.get("floors_at", 0) - seconds
         duty.memory = json.dumps(memory)
         duty.until -= timedelta(seconds=seconds)
         duty.save()
@@ -149,3 +152,25 @@ def test_a_damaged_memory_does_not_stop_the_sweep() -> None:
     sweep()
     Duty.objects.update(memory="{}")
     assert sweep_after(1).woken == ["default"]
+
+
+@pytest.mark.postgres
+def test_what_comes_back_from_long_ago_is_found() -> None:
+    """Claims begin above what was settled long before; a delivery from there is not passed over."""
+    recorder = record_route("order.*", batch_size=500)
+    fire(2)
+    first, second = claim_elsewhere(limit=2)
+    for _ in range(3):
+        fire(3000)
+        while work(None, seconds=5).tally:
+            pass
+        sweep_after(10)
+    floor = RouteState.objects.get(name="route").floor
+    assert floor > second.id
+    recorder.calls.clear()
+    Delivery.objects.filter(pk=first.id).update(state=State.READY, token=None)
+    expire_leases()
+    for _ in range(2):
+        sweep_after(10)
+        work(None, seconds=1)
+    assert recorder.values() == [1, 0] or recorder.values() == [0, 1]
