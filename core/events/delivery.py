@@ -381,8 +381,7 @@ def work(
             worked.left = bool(round_.taken)
             return worked
         suspects = round_.suspects
-        # Draining a backlog, a claim goes on where the last one ended.
-        thorough = not round_.full
+        thorough = False
         if round_.more:
             continue
         if wait is None or not wait(until):

@@ -31,7 +31,11 @@ if TYPE_CHECKING:
 # A floor that rose by less than this is not worth the dead row that writing it leaves.
 _FLOOR_STEP = 1000
 # How old, in seconds, a claim's own trail has to be before the next claims begin behind it.
-_TRAIL_SECONDS = 1.0
+_TRAIL_SECONDS = 0.25
+# Claims that look back to the floor take at most this part of the time, but there is one in so
+# many seconds: without an old transaction they are cheap, and nearly every claim is one.
+_LOOK_BACK_SHARE = 0.05
+_LOOK_BACK_EVERY = 1.0
 
 _NEW_EVENT_COLUMNS = (
     "id uuid, name text, version smallint, data text, sensitive text, sender text, key text, "
@@ -63,6 +67,15 @@ class Trail:
     def __init__(self) -> None:
         self._steps: dict[str, deque[tuple[float, int]]] = {}
         self._passed: dict[str, int] = {}
+        self._look_back_at = 0.0
+
+    def is_time_to_look_back(self) -> bool:
+        """Tell whether the next claim should begin at the floors."""
+        return time.monotonic() >= self._look_back_at
+
+    def looked_back(self, seconds: float) -> None:
+        """Remember what such a claim took: the dearer it was, the later comes the next."""
+        self._look_back_at = time.monotonic() + min(seconds / _LOOK_BACK_SHARE, _LOOK_BACK_EVERY)
 
     def note(self, rows: Sequence[Claimed]) -> None:
         """Remember how far a claim came."""
@@ -197,13 +210,15 @@ class PostgresStore(Store):
     def claim(self, wants: Sequence[Want], token: int, scope: Scope) -> list[Claimed]:
         ready, ready_params = self._where(scope, waiting=False)
         waiting, waiting_params = self._where(scope, waiting=True)
+        look_back = scope.thorough or self._trail.is_time_to_look_back()
+        started = time.monotonic()
         wanted = orjson.dumps(
             [
                 {
                     "route": want.route.name,
                     "n": want.limit,
                     "lease": want.route.lease,
-                    "passed": 0 if scope.thorough else self._trail.passed(want.route.name),
+                    "passed": 0 if look_back else self._trail.passed(want.route.name),
                 }
                 for want in wants
             ]
@@ -234,6 +249,8 @@ class PostgresStore(Store):
             SELECT {CLAIMED_COLUMNS} FROM d JOIN {EVENT} e ON e.id = d.event_id ORDER BY d.id""",
             [wanted, *waiting_params, *ready_params, token],
         )
+        if look_back:
+            self._trail.looked_back(time.monotonic() - started)
         self._trail.note(rows)
         return rows
 
