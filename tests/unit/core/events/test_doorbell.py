@@ -38,8 +38,9 @@ def inbox(redis_url: str, queue: str) -> Iterator[Inbox]:
 
 
 @pytest.fixture
-def bell(inbox: Inbox) -> Doorbell:
-    """A doorbell on that broker."""
+def bell(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> Doorbell:
+    """A doorbell on that broker, patient enough for a machine that is busy."""
+    monkeypatch.setattr("core.events.doorbell._PATIENCE", 10)
     return Doorbell()
 
 
