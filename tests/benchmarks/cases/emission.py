@@ -14,7 +14,8 @@ from ..side import Side
 
 BUDGETS = {1: None, 4: Budget(5, 8), 10: Budget(10, 20)}
 TEN = Budget(12, 25)
-# The sides take turns this often in a round, so that whatever disturbs the machine meets both.
+# The sides take turns this often in a round. What else the machine does only ever adds time, so of
+# each side the least disturbed turn is the round's.
 SLICES = 5
 LARGER = 10
 
@@ -36,7 +37,8 @@ def run(bench: Bench) -> Iterator[Row]:
         bench,
         sides,
         f"one event more in a transaction of {LARGER} rows, 4 routes",
-        lambda side: _added(side, times // 2),
+        lambda side: _added(side, times // 5),
+        turns=1,
     )
 
 
@@ -64,11 +66,12 @@ def fire_one(
 
 def _added(side: Side, times: int) -> float:
     """Return what the event adds: the transaction with it, less the same without."""
-    without, with_event = (
-        _seconds(side, "driver.emission", routes=routes, times=times, writes=LARGER)
-        for routes in (0, 4)
-    )
-    return max(with_event - without, 0.0)
+    found: dict[int, list[float]] = {0: [], 4: []}
+    for _ in range(SLICES):
+        for routes, seconds in found.items():
+            call = {"routes": routes, "times": times, "writes": LARGER}
+            seconds.append(_seconds(side, "driver.emission", **call))
+    return min(found[4]) - min(found[0])
 
 
 def _seconds(side: Side, function: str, **arguments: int) -> float:
@@ -84,6 +87,7 @@ def _measure(
     *,
     budget: Budget | None = None,
     rounds: int | None = None,
+    turns: int = SLICES,
     case: str = "emission",
 ) -> Row:
     """Let the sides take turns; the second is compared with the first."""
@@ -92,10 +96,12 @@ def _measure(
         bench.say(f"{what}: round {number + 1}")
         for side in sides:
             side.pause()
-        for turn in range(SLICES):
+        taken: dict[str, list[float]] = {side.name: [] for side in sides}
+        for turn in range(turns):
             for side in sides if turn % 2 else reversed(sides):
-                found.add(side.name, 1e6 * measure(side))
+                taken[side.name].append(1e6 * measure(side))
         for side in sides:
+            found.add(side.name, min(taken[side.name]))
             side.begin()
             side.resume()
     ratio = found.ratio(sides[1].name, sides[0].name) if len(sides) > 1 else None
