@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from django.db import transaction
 
@@ -200,16 +201,17 @@ class RouteRun:
             problem = ValueError(f"PartialFailure names {named}, which is not in the batch")
             self._conclude(units, problem)
             return
-        rest = [unit for unit in units if unit.event.id not in partial.errors]
-        for unit in units:
-            if unit.event.id in partial.errors:
-                self._charge(unit, partial.errors[unit.event.id])
-        if self._route.atomic:
-            # Its transaction was rolled back, so what had succeeded has to happen again.
-            if rest:
-                self._handle(rest)
+        failed, ahead, behind = sorted_out(units, partial.errors)
+        if not self._route.atomic:
+            self._done([*ahead, *behind])
         else:
-            self._done(rest)
+            # Its transaction was rolled back, so what had succeeded has to happen again, except
+            # for what follows a failure in an ordered lane.
+            if ahead:
+                self._handle(ahead)
+            self._give_back(behind)
+        for unit in failed:
+            self._charge(unit, partial.errors[unit.event.id])
 
     def _handle_what_is_held(self, units: list[Unit]) -> None:
         ids = [id for unit in units for id in unit.ids]
@@ -319,6 +321,24 @@ class RouteRun:
 def batched(units: Sequence[Unit], size: int) -> list[list[Unit]]:
     """Return the units in lists of at most this size."""
     return [list(units[start : start + size]) for start in range(0, len(units), size)]
+
+
+def sorted_out(
+    units: Iterable[Unit], errors: Container[UUID]
+) -> tuple[list[Unit], list[Unit], list[Unit]]:
+    """Return the units that failed, those ahead of any failure in their lane, and those behind."""
+    failed: list[Unit] = []
+    ahead: list[Unit] = []
+    behind: list[Unit] = []
+    lanes: set[str] = set()
+    for unit in units:
+        lane = unit.lead.lane
+        if unit.event.id in errors:
+            failed.append(unit)
+            lanes |= {lane} if lane is not None else set()
+        else:
+            (behind if lane in lanes else ahead).append(unit)
+    return failed, ahead, behind
 
 
 def coalesced(units: Iterable[Unit]) -> list[Unit]:

@@ -224,9 +224,14 @@ class Effects:
             cursor.execute("SELECT what FROM test_effects ORDER BY id")
             return [row[0] for row in cursor.fetchall()]
 
+    def clear(self) -> None:
+        """Forget every effect."""
+        self._execute("DELETE FROM test_effects")
+
     def drop(self) -> None:
-        """Remove the table."""
-        self._execute("DROP TABLE test_effects")
+        """Remove the table; a test's own transaction takes it along when it rolls back."""
+        if not connection.in_atomic_block:
+            self._execute("DROP TABLE test_effects")
 
     @staticmethod
     def _execute(sql: str, *params: object) -> None:

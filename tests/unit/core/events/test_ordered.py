@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from core.events import Backoff, Discard, Event, EventSignal, Retry, deliver_pending
+from core.events import (
+    Backoff,
+    Discard,
+    Event,
+    EventSignal,
+    PartialFailure,
+    Retry,
+    deliver_pending,
+)
 from core.events.delivery import work
 from core.events.models import Delivery
 from core.events.state import State
@@ -120,6 +128,26 @@ def test_a_discard_releases_the_key() -> None:
     fire("a", "a")
     drain()
     assert settled() == {"discarded": 1, "done": 1}
+
+
+@pytest.mark.parametrize("atomic", [False, True], ids=["plain", "atomic"])
+def test_a_partial_failure_keeps_the_order(atomic: bool) -> None:
+    """Those ahead of a failure in its key are done; on an atomic route those behind it wait."""
+    recorder = route(batch_size=10, atomic=atomic)
+
+    def behave(events: list[Event]) -> None:
+        failed = {event.id: "no" for event in events if event.data["n"] == 2 and event.attempt == 1}
+        if failed:
+            raise PartialFailure(failed)
+
+    recorder.behave = behave
+    fire("a", "b", "a", "a", "b")
+    deliver_pending()
+    rounds(2)
+    done = recorder.calls[0] if not atomic else [e for call in recorder.calls[1:] for e in call]
+    numbers = [event.data["n"] for event in done if event.key == "a"]
+    assert numbers == sorted(numbers)
+    assert settled() == {"done": 5}
 
 
 @sizes
