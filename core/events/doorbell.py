@@ -33,6 +33,8 @@ logger = logging.getLogger(__name__)
 _PREFIX = "signalbox:"
 # Seconds that a sign stays when its task dies or is held up by a slow handler.
 _SIGN_SECONDS = 0.4
+# A sign that is younger than this, in seconds, outlasts the next wait and is not renewed for it.
+_YOUNG = 0.2
 # Seconds that a Redis that does not answer is left alone.
 _REST_SECONDS = 5.0
 _PATIENCE = 0.5
@@ -150,6 +152,8 @@ class Listener:
         self._queues = queues
         self._mine: list[str] = []
         self._name = secrets.token_hex(8)
+        self._signed_at = 0.0
+        self._fresh = False
 
     def come(self) -> None:
         """Put up the signs before the first look for work, so that nobody sends a message more."""
@@ -169,7 +173,7 @@ class Listener:
         if left <= 0.01:
             return False
         try:
-            if not self._put_up():
+            if not self._is_young() and not self._put_up():
                 return False
             if self._fresh:
                 self._fresh = False
@@ -181,12 +185,14 @@ class Listener:
             return False
         return rung is not None
 
-    _fresh = False
+    def _is_young(self) -> bool:
+        return bool(self._mine) and time.monotonic() - self._signed_at < _YOUNG
 
     def _put_up(self) -> bool:
         """Put up or renew the signs; return whether this task listens for any queue."""
         milliseconds = int(1000 * (_SIGN_SECONDS + conf.linger_seconds))
         signs = [_sign(queue) for queue in self._queues]
+        self._signed_at = time.monotonic()
         found = self._client.eval(_PUT_UP, len(signs), *signs, self._name, _UNDER_WAY, milliseconds)
         mine = [self._queues[number - 1] for number in found]
         self._fresh = bool(set(mine) - set(self._mine))
