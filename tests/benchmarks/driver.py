@@ -16,7 +16,7 @@ from typing import Any
 import redis
 from django.conf import settings
 from django.core.cache import cache
-from django.db import transaction
+from django.db import OperationalError, connection, transaction
 
 from workers.audit.models import AuditLog
 from workers.notifications.models import Notification
@@ -105,6 +105,25 @@ def _moments(rate: float, seconds: float, seed: int) -> Iterator[None]:
         time.sleep(max(0.0, due - time.monotonic()))
         yield
         due += dice.expovariate(rate)
+
+
+def is_quiet() -> bool:
+    """Tell whether nobody else is in the middle of a transaction on this side's database."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+                "AND backend_type = 'client backend' AND pid <> pg_backend_pid() "
+                "AND xact_start IS NOT NULL"
+            )
+            return bool(cursor.fetchone()[0] == 0)
+        cursor.execute("PRAGMA busy_timeout = 100")
+        try:
+            cursor.execute("BEGIN IMMEDIATE")
+        except OperationalError:
+            return False
+        cursor.execute("ROLLBACK")
+        return True
 
 
 def effects() -> dict[str, int]:

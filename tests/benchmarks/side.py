@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 PROCESSES = 2
 _LOOK_EVERY = 0.02
+# Seconds after which something must have gone wrong.
+_PATIENCE = 30.0
+_LONGEST_CALL = 900.0
 
 
 class Stuck(Exception):
@@ -66,8 +69,11 @@ class Side:
         self._stack.close()
 
     def call(self, function: str, **arguments: Any) -> Any:
-        """Call `module.function` of this package in the driver and return what it returns."""
-        return self.submit(function, **arguments).result()
+        """Call `module.function` of this package in the driver and return what it returns.
+
+        Raises TimeoutError when that takes very long.
+        """
+        return self.submit(function, **arguments).result(_LONGEST_CALL)
 
     def submit(self, function: str, **arguments: Any) -> Future[Any]:
         """Do as `call`, without waiting for it."""
@@ -90,8 +96,18 @@ class Side:
         self.stamps.clear()
 
     def pause(self) -> None:
-        """Stop the workers in their tracks, so that nothing runs until `resume`."""
+        """Stop the workers in their tracks, so that nothing runs until `resume`.
+
+        Not in the middle of a transaction: its locks would hold up everybody else.
+        """
+        deadline = time.monotonic() + _PATIENCE
         self._signal(SIGSTOP)
+        while not self.call("driver.is_quiet"):
+            self._signal(SIGCONT)
+            if time.monotonic() > deadline:
+                raise Stuck(f"{self.name}: the workers never were between two transactions")
+            time.sleep(_LOOK_EVERY)
+            self._signal(SIGSTOP)
 
     def resume(self) -> None:
         """Let the workers go on."""

@@ -31,7 +31,7 @@ def run(bench: Bench) -> Iterator[Row]:
             bench.say(f"claims: {seconds:.0f} s of work while another transaction holds a {held}")
             found = _held(side, fresh, held, seconds)
             yield _row(f"after {seconds:.0f} s beside a transaction that holds a {held}", found)
-        side.begin()
+    side.begin()
 
 
 def _beside(bench: Bench, side: Side, fresh: Side) -> Rounds:
