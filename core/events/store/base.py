@@ -32,10 +32,13 @@ CLAIMED_COLUMNS = (
     "e.sensitive, e.sender, e.key, e.occurred_at, e.actor_id, e.tenant_id, e.correlation_id, "
     "e.causation_id"
 )
-# A waiting or leased delivery ahead of this one in its lane keeps it back.
-FREE_LANE = f"""(d.lane IS NULL OR NOT EXISTS (
+# What keeps a waiting delivery back: one of its lane that is held, or one that is ahead of it.
+FREE_LANE = f"""(d.lane IS NULL OR (NOT EXISTS (
     SELECT 1 FROM {DELIVERY} b WHERE b.route = d.route AND b.lane = d.lane
-    AND b.state IN (1, 2) AND (b.state = 2 OR b.id < d.id OR d.state = 0)))"""
+    AND b.state IN (1, 2) AND (b.state = 2 OR b.id < d.id)
+) AND NOT EXISTS (
+    SELECT 1 FROM {DELIVERY} b WHERE b.route = d.route AND b.lane = d.lane
+    AND b.state = 0 AND b.id < d.id)))"""
 
 
 class Claimed(NamedTuple):
@@ -233,11 +236,10 @@ class Store(ABC):
     def _ready(self, route: Route, limit: int, where: str, params: list[Any]) -> list[int]:
         """Return ready deliveries in the order fired, whose lanes are free.
 
-        A bounded window is looked at first, and each lane in it is asked once whether it is busy;
-        to ask for each delivery would scan what was settled and not vacuumed yet as often. When
-        one blocked lane fills the window, the heads of the other lanes are found by skipping from
-        lane to lane (a loose index scan), so that a long backlog behind one key costs its length
-        only once.
+        A bounded window is looked at first, and each lane in it is asked once what it holds; to ask
+        for each delivery would scan what was settled and not vacuumed yet as often. When one
+        blocked lane fills the window, the heads of the other lanes are found by skipping from lane
+        to lane (a loose index scan), so that a long backlog behind one key costs its length once.
         """
         if not route.ordered:
             return self._ids(
@@ -250,12 +252,13 @@ class Store(ABC):
             f"""WITH first AS MATERIALIZED (
                 SELECT d.id, d.lane FROM {DELIVERY} d WHERE d.route = %s AND d.state = 0
                 AND d.id >= {self._floor} AND {where} ORDER BY d.id LIMIT %s
-            ), busy AS MATERIALIZED (
-                SELECT l.lane FROM (SELECT DISTINCT lane FROM first WHERE lane IS NOT NULL) l
-                WHERE EXISTS (SELECT 1 FROM {DELIVERY} b WHERE b.route = %s AND b.lane = l.lane
-                              AND b.state IN (1, 2))
-            ) SELECT id FROM first WHERE lane IS NULL OR lane NOT IN (SELECT lane FROM busy)
-            ORDER BY id LIMIT %s""",
+            ), bounds AS MATERIALIZED (
+                SELECT l.lane, (
+                    SELECT min(CASE b.state WHEN 2 THEN 0 ELSE b.id END) FROM {DELIVERY} b
+                    WHERE b.route = %s AND b.lane = l.lane AND b.state IN (1, 2)) AS id
+                FROM (SELECT DISTINCT lane FROM first WHERE lane IS NOT NULL) l
+            ) SELECT f.id FROM first f LEFT JOIN bounds ON bounds.lane = f.lane
+            WHERE bounds.id IS NULL OR f.id < bounds.id ORDER BY f.id LIMIT %s""",
             [route.name, route.name, *params, window, route.name, limit],
         )
         if found:
@@ -269,13 +272,15 @@ class Store(ABC):
                         AND n.lane > lanes.lane)
                 FROM lanes WHERE lanes.lane IS NOT NULL
             ), heads AS (
-                SELECT (SELECT min(h.id) FROM {DELIVERY} h WHERE h.route = %s AND h.state = 0
-                        AND h.lane = lanes.lane) AS id
-                FROM lanes WHERE lanes.lane IS NOT NULL AND NOT EXISTS (
-                    SELECT 1 FROM {DELIVERY} b WHERE b.route = %s AND b.lane = lanes.lane
-                    AND b.state IN (1, 2))
+                SELECT lanes.lane, (SELECT min(h.id) FROM {DELIVERY} h WHERE h.route = %s
+                                    AND h.state = 0 AND h.lane = lanes.lane) AS id
+                FROM lanes WHERE lanes.lane IS NOT NULL
+            ), free AS (
+                SELECT heads.id FROM heads WHERE NOT EXISTS (
+                    SELECT 1 FROM {DELIVERY} b WHERE b.route = %s AND b.lane = heads.lane
+                    AND b.state IN (1, 2) AND (b.state = 2 OR b.id < heads.id))
                 LIMIT %s
-            ) SELECT d.id FROM {DELIVERY} d JOIN heads ON heads.id = d.id WHERE {where}""",
+            ) SELECT d.id FROM {DELIVERY} d JOIN free ON free.id = d.id WHERE {where}""",
             [*[route.name] * 4, limit, *params],
         )
 
@@ -291,7 +296,7 @@ class Store(ABC):
         self._execute(
             f"UPDATE {DELIVERY} SET state = 2, token = %s, started = %s, "
             f"due_at = {self.after('%s')} WHERE {these} AND state IN (0, 1)",
-            [token, started, seconds, *params],
+            [token, started, with_slack(seconds), *params],
         )
         return self._leased(ids, token)
 
@@ -312,7 +317,7 @@ class Store(ABC):
             self._ids(
                 f"UPDATE {DELIVERY} SET due_at = {self.after('%s')}, started = %s "
                 f"WHERE {these} AND token = %s RETURNING id",
-                [seconds, started, *params, token],
+                [with_slack(seconds), started, *params, token],
             )
         )
 
@@ -406,7 +411,7 @@ class Store(ABC):
 
     def _allowance(self, route: Route, limit: int, grants: str, now: float) -> Allowance:
         if route.concurrency is not None and self.busy(route) >= route.concurrency:
-            return Allowance(0)
+            limit = 0
         if route.rate is None:
             return Allowance(limit)
         return allowance(route.rate, limit, orjson.loads(grants), now)
@@ -532,6 +537,15 @@ class Store(ABC):
 
     def _claimed(self, sql: str, params: Sequence[Any]) -> list[Claimed]:
         return [Claimed._make(row) for row in self._rows(sql, params)]
+
+
+def with_slack(lease: float) -> float:
+    """Return how long rows are held for a call that may take `lease` seconds.
+
+    A lease is renewed when a twentieth of it has passed, and its result has to be written: so a
+    call that keeps to its lease, or is interrupted at its end, never meets the sweep.
+    """
+    return lease * 1.1 + 0.5
 
 
 def allowance(rate: Rate, limit: int, grants: list[list[float]], now: float) -> Allowance:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from celery.exceptions import WorkerShutdown
 from django.db import OperationalError
 
 from core.events import Event, EventSignal, Retry, deliver_pending, delivery_died
@@ -130,9 +131,9 @@ def test_a_worker_that_dies_before_the_call_leaves_it_as_it_was(recorder: Record
 
 def test_a_shutdown_in_the_call_spares_those_not_started(recorder: Recorder) -> None:
     """Only the one whose call was cut off is dead; the others go back untouched."""
-    recorder.behave = raising(SystemExit(), n=1)
+    recorder.behave = raising(WorkerShutdown(), n=1)
     fire(4)
-    with pytest.raises(SystemExit):
+    with pytest.raises(WorkerShutdown):
         deliver_pending()
     states = [(delivery.state, delivery.attempts) for delivery in deliveries()]
     assert states == [(State.DEAD, 1), (State.READY, 0), (State.READY, 0)]

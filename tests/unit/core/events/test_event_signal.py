@@ -165,12 +165,6 @@ def test_sensitive_is_a_set_of_names(sensitive: Any) -> None:
         EventSignal("order.paid", sensitive=sensitive)
 
 
-def test_a_sensitive_field_cannot_be_the_key() -> None:
-    """The key of an event is shown wherever the event is."""
-    with pytest.raises(InvalidSignal, match=r"order\.paid.*'phone'"):
-        EventSignal("order.paid", key="phone", sensitive={"phone"})
-
-
 def test_an_unknown_option_is_refused_by_name() -> None:
     """A typo in a declaration does not pass silently."""
     with pytest.raises(TypeError, match="sensitiv"):

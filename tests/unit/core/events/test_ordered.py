@@ -107,6 +107,40 @@ def test_a_waiting_delivery_keeps_its_place(batch_size: int, error: Exception) -
     assert recorder.values() == [0, 1, 2, 0]
 
 
+def test_what_is_cut_off_keeps_its_place() -> None:
+    """A delivery that was given back unhandled is not overtaken by one that waited behind it."""
+    recorder = route(batch_size=2)
+    recorder.behave = lambda events: (_ for _ in ()).throw(Retry(after=0))
+    fire("a", "a")
+    deliver_pending()
+    recorder.behave = lambda events: (_ for _ in ()).throw(KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        rounds(1)
+    recorder.calls.clear()
+    recorder.behave = lambda events: None
+    rounds(2)
+    assert recorder.values() == [0, 1]
+
+
+def test_a_dead_delivery_that_is_taken_up_again_goes_first() -> None:
+    """Of what waits in a key, the one that was fired first is handled first."""
+    recorder = route(max_attempts=1)
+    misbehave(recorder, 0, ValueError())
+    fire("a")
+    rounds(1)
+    recorder.behave = lambda events: (_ for _ in ()).throw(Retry(after=0))
+    fire(*"aa")
+    deliver_pending()
+    Delivery.objects.filter(state=State.DEAD).update(state=State.READY, failures=0)
+    recorder.calls.clear()
+    recorder.behave = lambda events: None
+    rounds(3)
+    assert [event.delivery_id for event in recorder.events] == sorted(
+        event.delivery_id or "" for event in recorder.events
+    )
+    assert len(recorder.events) == 3
+
+
 @sizes
 def test_a_death_releases_the_key(batch_size: int) -> None:
     """A dead delivery does not hold up its successors."""

@@ -172,13 +172,23 @@ def test_the_databases_bad_moments_charge_nobody(
     assert deliveries() == []
 
 
-def test_a_lost_connection_is_a_bad_moment() -> None:
-    """An InterfaceError says that the connection is gone."""
+def test_a_lost_connection_is_a_bad_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An InterfaceError on a connection that does not answer says that it is gone."""
+    monkeypatch.setattr(connection, "is_usable", lambda: False)
     record_route("order.*", max_attempts=1).behave = lambda events: (_ for _ in ()).throw(
         InterfaceError("connection already closed")
     )
     fire(1)
     assert deliver_pending() == {"route": {"released": 1}}
+
+
+def test_a_misused_connection_is_a_failure() -> None:
+    """An InterfaceError on a connection that works is the handler's own doing."""
+    record_route("order.*", max_attempts=1).behave = lambda events: (_ for _ in ()).throw(
+        InterfaceError("cursor already closed")
+    )
+    fire(1)
+    assert deliver_pending() == {"route": {"dead": 1}}
 
 
 @pytest.mark.postgres
