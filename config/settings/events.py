@@ -14,7 +14,7 @@ __all__ = [
 
 from .environment import env
 
-EVENTS_DATABASE = "default"
+EVENTS_DATABASE = env.text("EVENTS_DATABASE", "default")
 EVENTS_MODE = env.choice("EVENTS_MODE", "celery", ["celery", "inline"])
 EVENTS_MAX_PAYLOAD_BYTES = env.integer("EVENTS_MAX_PAYLOAD_BYTES", 262_144, minimum=64)
 EVENTS_RETENTION_DAYS = env.integer("EVENTS_RETENTION_DAYS", 90)

@@ -14,6 +14,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from django.db import DatabaseError, InterfaceError, connections
 
@@ -36,6 +37,9 @@ _GRACE = 1.0
 _SLOW = 0.05
 # Leases are renewed once this part of the shortest one has passed.
 _RENEW_AFTER = 0.05
+
+
+Written = TypeVar("Written")
 
 
 class Tally:
@@ -104,7 +108,8 @@ class Holding:
         self._unwritten_since: float | None = None
         self._releases: list[Release] = []
         self._started: set[int] = set()
-        self._deaths: list[tuple[Route, Event, str]] = []
+        self._dying: dict[int, tuple[Route, Event]] = {}
+        self.calling: set[int] = set()
 
     def handle(self, routes: dict[str, Route]) -> None:
         """Handle all of it, quick routes first; whatever happens, nothing stays held."""
@@ -158,11 +163,10 @@ class Holding:
         self._releases += releases
         self._flush_soon()
 
-    def died(self, route: Route, event: Event, rows: Sequence[Claimed], error: str) -> None:
-        """Remember a death, to be announced once it is written."""
-        self._deaths += [
-            (route, event if row.event_id == event.id else readable(row), error) for row in rows
-        ]
+    def will_die(self, route: Route, event: Event, rows: Sequence[Claimed]) -> None:
+        """Remember what to tell when the death of these rows is written."""
+        for row in rows:
+            self._dying[row.id] = route, event if row.event_id == event.id else readable(row)
 
     def drop(self, ids: Iterable[int]) -> None:
         """Forget rows that are not held any more."""
@@ -200,29 +204,26 @@ class Holding:
             self.drop(done)
         if self._releases:
             releases, self._releases = self._releases, []
-            self.store.release(releases, self.token)
+            written = self._surely(lambda: self.store.release(releases, self.token), self._shortest)
             self.drop(release.id for release in releases)
             self.returned += [release.id for release in releases if release.attempts]
             self.again_in = soonest(self.again_in, *(release.delay for release in releases))
-        deaths, self._deaths = self._deaths, []
-        for route, event, error in deaths:
-            delivery_died.send_robust(
-                sender=route.name, event=event, delivery_id=event.delivery_id, error=error
-            )
+            self._announce(release for release in releases if release.id in written)
+
+    def _announce(self, releases: Iterable[Release]) -> None:
+        """Tell of the deaths that are written now."""
+        for release in releases:
+            if release.state == State.DEAD:
+                route, event = self._dying.pop(release.id)
+                delivery_died.send_robust(
+                    sender=route.name,
+                    event=event,
+                    delivery_id=event.delivery_id,
+                    error=release.error,
+                )
 
     def _settle_surely(self, ids: Sequence[int], outcome: str, reason: str, within: float) -> None:
-        """Settle, and try again until the lease ends: the effects have happened already."""
-        deadline = self._leased_at + within
-        while True:
-            try:
-                settled = self.settle(ids, outcome, reason)
-                break
-            except (DatabaseError, InterfaceError) as error:
-                if time.monotonic() > deadline or connections[self.alias].in_atomic_block:
-                    raise
-                logger.warning("settling %d deliveries failed, again: %s", len(ids), error)
-                connections[self.alias].close()
-                _pause(0.2)
+        settled = self._surely(lambda: self.settle(ids, outcome, reason), within)
         if settled != len(ids):
             logger.warning(
                 "%d of %d deliveries were handled after their lease was lost; "
@@ -231,21 +232,40 @@ class Holding:
                 len(ids),
             )
 
+    def _surely(self, write: Callable[[], Written], within: float) -> Written:
+        """Write, and try again until the lease ends: what is written has happened already."""
+        deadline = self._leased_at + within
+        while True:
+            try:
+                return write()
+            except (DatabaseError, InterfaceError) as error:
+                if time.monotonic() > deadline or connections[self.alias].in_atomic_block:
+                    raise
+                logger.warning(
+                    "writing what became of deliveries failed, again: %s", type(error).__name__
+                )
+                connections[self.alias].close()
+                _pause(0.2)
+
     def _interrupted(self, row: Claimed, route: Route) -> Release:
         """What becomes of a delivery whose handling was cut off, as by a shutdown."""
         if route.at_most_once and row.id in self._started:
             error = "outcome unknown: interrupted"
-            self.died(route, readable(row), [row], error)
+            self.will_die(route, readable(row), [row])
             return Release(row.id, State.DEAD, None, 1, 1, error)
-        attempts = 0 if route.at_most_once else 1
+        attempts = 1 if row.id in self.calling else 0
         if row.suspect:
             return Release(row.id, State.WAITING, 0.0, attempts)
         return Release(row.id, State.READY, None, attempts)
 
     def _finish(self, routes: dict[str, Route]) -> None:
-        self._flush()
-        self._releases += [self._interrupted(row, routes[row.route]) for row in self._rows.values()]
-        self._flush()
+        try:
+            self._flush()
+        finally:
+            self._releases = [
+                self._interrupted(row, routes[row.route]) for row in self._rows.values()
+            ]
+            self._flush()
 
 
 def _pause(seconds: float) -> None:
@@ -260,6 +280,7 @@ def run_round(
     suspects: bool = True,
     deadline: float | None = None,
     on_slow: Callable[[], object] | None = None,
+    on_full: Callable[[set[str]], object] | None = None,
 ) -> Round:
     """Claim once for all these routes, handle and settle; with `suspects`, one of those as well."""
     store = store_for(conf.database)
@@ -274,7 +295,7 @@ def run_round(
         if route.ordered or route.limited:
             claims.append(_exclusive(store, route, scope, unlimited))
     for claim in claims:
-        round_.merge(_claim_and_handle(store, claim, routes, deadline, on_slow))
+        round_.merge(_claim_and_handle(store, claim, routes, deadline, on_slow, on_full))
     if suspects and plain:
         lone = _claim_and_handle(
             store,
@@ -312,6 +333,7 @@ def _claim_and_handle(
     routes: Sequence[Route],
     deadline: float | None,
     on_slow: Callable[[], object] | None,
+    on_full: Callable[[set[str]], object] | None = None,
 ) -> Round:
     token = secrets.randbits(63)
     rows = claim(token)
@@ -321,10 +343,11 @@ def _claim_and_handle(
     known = {route.name: route for route in routes}
     if on_slow is not None and sum(pace.seconds(known[row.route]) for row in rows) > _SLOW:
         on_slow()
-    limits = {name: pace.limit(known[name]) for name in {row.route for row in rows}}
-    holding.handle(known)
     counts = Counter(row.route for row in rows)
-    full = {known[name].queue for name, count in counts.items() if count >= limits[name]}
+    full = {known[name].queue for name, count in counts.items() if count >= pace.limit(known[name])}
+    if full and on_full is not None:
+        on_full(full)
+    holding.handle(known)
     again_in = holding.again_in
     rated = [name for name in counts if known[name].rate is not None]
     if rated:
@@ -371,11 +394,11 @@ def work(
             suspects=suspects,
             deadline=deadline,
             on_slow=on_slow,
+            on_full=on_full,
         )
         worked.tally.merge(round_.tally)
         worked.again_in = soonest(worked.again_in, round_.again_in)
-        if round_.full and on_full is not None:
-            on_full(round_.full)
+        if round_.full:
             on_full = None
         if time.monotonic() >= until:
             worked.left = bool(round_.taken)

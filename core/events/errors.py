@@ -66,6 +66,12 @@ class LeaseExpired(EventsError):
     default_code = "LEASE_EXPIRED"
 
 
+class HandlerQuit(EventsError):
+    """The handler tried to end the process."""
+
+    default_code = "HANDLER_QUIT"
+
+
 class LeaseLost(EventsError):
     """Another worker holds some of these deliveries now."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Container, Iterable, Sequence
@@ -14,7 +15,7 @@ from django.db import transaction
 
 from core.context import Context, using_context
 from core.events.declarations import declared
-from core.events.errors import EventPayloadError, LeaseLost, UndeclaredEvent
+from core.events.errors import EventPayloadError, HandlerQuit, LeaseLost, UndeclaredEvent
 from core.events.event import Event
 from core.events.interrupt import bounded
 from core.events.nesting import shielded
@@ -24,7 +25,7 @@ from core.events.retry import Discard, PartialFailure, Retry
 from core.events.routing import Route
 from core.events.state import State, delivery_id
 from core.events.store import Claimed, Release
-from core.events.trouble import describe, drop_if_broken, is_passing, trace
+from core.events.trouble import describe, drop_if_broken, is_passing, secrets_of, trace
 
 if TYPE_CHECKING:
     from core.events.delivery import Holding
@@ -50,6 +51,10 @@ class Unit:
     @property
     def ids(self) -> list[int]:
         return [row.id for row in self.members]
+
+    def secrets(self) -> set[str]:
+        """Return the sensitive values of the event, for hiding them."""
+        return secrets_of(self.event, self.lead.data)
 
     def fresh_event(self) -> Event:
         """Return the event for a call: what a call before changed in its payload is not seen."""
@@ -127,6 +132,7 @@ class RouteRun:
     def _call(self, units: list[Unit]) -> Exception | None:
         try:
             events = [unit.fresh_event() for unit in units]
+            self._holding.calling = {id for unit in units for id in unit.ids}
             with using_context(context_of(events)):
                 if self._route.atomic:
                     self._call_atomically(units, events)
@@ -135,6 +141,11 @@ class RouteRun:
                         self._route.call(events)
         except Exception as error:
             return error
+        except (SystemExit, asyncio.CancelledError) as error:
+            # Celery's own orders to stop derive from SystemExit; a bare one is the handler's.
+            if type(error) not in (SystemExit, asyncio.CancelledError):
+                raise
+            return HandlerQuit(f"the handler raised {type(error).__name__}: {error}")
         return None
 
     def _call_atomically(self, units: list[Unit], events: list[Event]) -> None:
@@ -159,7 +170,7 @@ class RouteRun:
             self._partly(units, error)
         elif isinstance(error, LeaseLost):
             self._handle_what_is_held(units)
-        elif is_passing(error) and not self._route.at_most_once:
+        elif is_passing(error, self._holding.alias) and not self._route.at_most_once:
             self._bad_moment(units, error)
         elif len(units) > 1:
             self._split(units, error)
@@ -189,9 +200,7 @@ class RouteRun:
 
     def _discard(self, units: list[Unit], discard: Discard) -> None:
         ids = [id for unit in units for id in unit.ids]
-        self._holding.discard(
-            ids, self._route, describe(discard.reason, [unit.event for unit in units])
-        )
+        self._holding.discard(ids, self._route, describe(discard.reason, secrets_in(units)))
         self._count("discarded", len(ids))
 
     def _partly(self, units: list[Unit], partial: PartialFailure) -> None:
@@ -227,14 +236,14 @@ class RouteRun:
         logger.warning(
             "route %s: %s while handling %d events; they are handled again",
             self._route.name,
-            describe(error, [unit.event for unit in units]),
+            describe(error, secrets_in(units)),
             len(units),
         )
         drop_if_broken(self._holding.alias)
         for unit in units:
             self._block(unit)
             delay = self._route.backoff.delay(unit.lead.attempts + 1)
-            self._release(unit, State.WAITING, delay)
+            self._release(unit, State.WAITING, delay, error=describe(error, unit.secrets()))
         self._count("released", sum(len(unit.members) for unit in units))
 
     def _split(self, units: list[Unit], error: Exception) -> None:
@@ -242,7 +251,7 @@ class RouteRun:
             "route %s: a batch of %d failed and is split: %s",
             self._route.name,
             len(units),
-            describe(error, [unit.event for unit in units]),
+            describe(error, secrets_in(units)),
         )
         middle = len(units) // 2
         self._handle(units[:middle])
@@ -252,22 +261,22 @@ class RouteRun:
         """Count a failure of this unit alone: it waits for its next attempt, or it is dead."""
         self._block(unit)
         failures = unit.lead.failures + 1
-        text = describe(error, [unit.event])
+        secrets = unit.secrets()
+        text = describe(error, secrets)
         unknown = self._route.at_most_once and unit.called
         if unknown:
             text = f"outcome unknown: {text}"
         dead = unknown or failures >= self._route.max_attempts
-        self._log_failure(unit, error, text, failures, dead)
+        details = trace(error, secrets) if isinstance(error, BaseException) else text
+        self._log_failure(unit, details, failures, dead)
         if dead:
             self._release(unit, State.DEAD, None, failures=1, error=text)
-            self._holding.died(self._route, unit.event, unit.members, text)
         else:
             delay = self._route.backoff.delay(failures)
             self._release(unit, State.WAITING, delay, failures=1, error=text)
         self._count("dead" if dead else "failed", len(unit.members))
 
-    def _log_failure(self, unit: Unit, error: object, text: str, failures: int, dead: bool) -> None:
-        details = trace(error, [unit.event]) if isinstance(error, BaseException) else text
+    def _log_failure(self, unit: Unit, details: str, failures: int, dead: bool) -> None:
         logger.log(
             logging.ERROR if dead else logging.WARNING,
             "route %s: event %s (%s), delivery %s: failure %d of %d%s\n%s",
@@ -309,13 +318,19 @@ class RouteRun:
         error: str | None = None,
     ) -> None:
         attempts = 1 if unit.called or failures else 0
-        self._holding.release(
-            [Release(id, state, delay, attempts, failures, error) for id in unit.ids]
-        )
+        releases = [Release(id, state, delay, attempts, failures, error) for id in unit.ids]
+        if state == State.DEAD:
+            self._holding.will_die(self._route, unit.event, unit.members)
+        self._holding.release(releases)
 
     def _count(self, outcome: str, number: int) -> None:
         if number:
             self._holding.tally.add(self._route.name, outcome, number)
+
+
+def secrets_in(units: Iterable[Unit]) -> set[str]:
+    """Return the sensitive values of all these events."""
+    return {secret for unit in units for secret in unit.secrets()}
 
 
 def batched(units: Sequence[Unit], size: int) -> list[list[Unit]]:
@@ -369,8 +384,14 @@ def envelope(row: Claimed) -> Event:
         causation_id=row.causation_id,
         delivery_id=delivery_id(row.event_id, row.id),
         attempt=row.attempts + 1,
-        sensitive=_names(row.sensitive),
+        sensitive=_sensitive(row),
     )
+
+
+def _sensitive(row: Claimed) -> frozenset[str]:
+    """Return which fields were sensitive when the event was fired, or are so now."""
+    stored, signal = _names(row.sensitive), declared.get(row.name)
+    return stored if signal is None or signal.sensitive <= stored else stored | signal.sensitive
 
 
 @lru_cache(maxsize=1024)

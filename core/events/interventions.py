@@ -193,8 +193,7 @@ def _make_due(route: str, ids: list[int]) -> int:
         failures=0,
     )
     # These lie below what the claims have left behind, and would wait for a sweep to find them.
-    states = RouteState.objects.using(conf.database)
-    states.filter(name=route, floor__gt=ids[0]).update(floor=ids[0])
+    store_for(conf.database).lower_floors(ids)
     return count
 
 

@@ -60,7 +60,7 @@ def work_until(
             sweep.sweep()
             worked = delivery.work(queues, seconds=conf.task_seconds)
         except (DatabaseError, InterfaceError) as error:
-            if not is_passing(error):
+            if not is_passing(error, conf.database):
                 raise
             name = type(error).__name__
             logger.warning("the database is away (%s), again in %g s", name, _PATIENCE)

@@ -99,22 +99,22 @@ def record(signal: EventSignal, sender: Any, payloads: Sequence[Mapping[str, Any
     label = sender_label(sender)
     context = current_context()
     events = [_new(signal, label, context, payload) for payload in payloads]
-    captured = _capture.get()
-    if captured is not None:
-        captured.extend(event.as_event(signal.sensitive) for event in events)
-        return
-    queues = _assign(signal, events)
     foreign = _foreign_transaction()
-    if foreign is None:
-        _write(events, queues)
-    elif signal.after_commit:
-        transaction.on_commit(lambda: _write(events, queues), using=foreign, robust=True)
-    else:
+    if foreign is not None and not signal.after_commit:
         raise TransactionMismatch(
             f"{signal.name} was fired inside a transaction on {foreign!r}, but events live on "
             f"{conf.database!r}: open a transaction there too, or declare the signal with "
             "after_commit=True (recorded after that commit, a weaker guarantee)"
         )
+    captured = _capture.get()
+    if captured is not None:
+        captured.extend(event.as_event(signal.sensitive) for event in events)
+        return
+    queues = _assign(signal, events)
+    if foreign is None:
+        _write(events, queues)
+    else:
+        transaction.on_commit(lambda: _write(events, queues), using=foreign, robust=True)
 
 
 def sender_label(sender: Any) -> str:
@@ -191,21 +191,18 @@ def _write(events: Sequence[NewEvent], queues: set[str]) -> None:
     lowest = store.insert(events)
     if not queues:
         return
-    if deliver_here:
-        ids = [event.id for event in events]
-        transaction.on_commit(lambda: inline.deliver(ids), using=alias, robust=True)
-        return
     recorded = time.monotonic()
 
     def tell() -> None:
-        if lowest is not None and time.monotonic() - recorded > _LATE:
-            # Claims may have gone past these rows while they could not be seen.
-            names = {route for event in events for route, _ in event.deliveries}
-            try:
+        try:
+            if lowest is not None and time.monotonic() - recorded > _LATE:
+                # Claims may have gone past these rows while they could not be seen.
+                names = {route for event in events for route, _ in event.deliveries}
                 store.reach_down(sorted(names), lowest)
-            finally:
+        finally:
+            if deliver_here:
+                inline.deliver([event.id for event in events])
+            else:
                 wakeup.ring(queues)
-        else:
-            wakeup.ring(queues)
 
     transaction.on_commit(tell, using=alias, robust=True)

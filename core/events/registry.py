@@ -82,6 +82,8 @@ class SignalRegistry:
         engine and of the effects do, fires nothing. The options are those of EventSignal. Again
         with the same name, it returns the same EventSignal.
         """
+        if not isinstance(signal, Signal):
+            raise InvalidRoute(f"adopt({signal!r}): give a django.dispatch.Signal")
         if name in self._adopted:
             adopted, known = self._adopted[name]
             if adopted is not signal:
@@ -149,7 +151,25 @@ def _load(handler: Any) -> Any:
             raise InvalidRoute(f"the handler {handler!r} cannot be imported: {error}") from error
     if not callable(handler):
         raise InvalidRoute(f"the handler {handler!r} is not callable; give a function or a task")
+    _check_shape(getattr(handler, "run", handler))
     return handler
+
+
+def _check_shape(handler: Any) -> None:
+    if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
+        raise InvalidRoute(f"the handler {handler!r} is a generator, which a call does not run")
+    try:
+        signature = inspect.signature(handler)
+    except ValueError:
+        # Some functions written in C do not tell.
+        return
+    try:
+        signature.bind(None)
+    except TypeError as error:
+        raise InvalidRoute(
+            f"the handler {handler!r} cannot be called with one argument, the event or the list "
+            f"of events: {error}"
+        ) from error
 
 
 def _build(handler: Any, patterns: tuple[str, ...], options: dict[str, Any]) -> Route:
@@ -166,6 +186,11 @@ def _build(handler: Any, patterns: tuple[str, ...], options: dict[str, Any]) -> 
     _check_together(name, checked)
     checked["rate"] = _rate(checked["rate"])
     checked["lease"] = float(checked["lease"])
+    if not isinstance(checked["sender"], type | str | None):
+        raise InvalidRoute(
+            f"route {name!r}: sender={checked['sender']!r} must be a model, a class or a label "
+            "such as 'shop.order'"
+        )
     if checked["sender"] is not None:
         checked["sender"] = _sender(checked["sender"])
     return Route(handler=handler, patterns=patterns, **checked)

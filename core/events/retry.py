@@ -57,10 +57,14 @@ class Retry(Outcome):
 
     def __init__(self, after: float | timedelta | None = None) -> None:
         seconds = after.total_seconds() if isinstance(after, timedelta) else after
-        if seconds is not None and not 0 <= seconds < 10 * 365 * 86400:
+        if seconds is not None and not _is_pause(seconds):
             raise ValueError(f"Retry(after={after!r}): it must be from 0 seconds to ten years")
         self.after = seconds
         super().__init__("again" if seconds is None else f"again in {seconds:g} s")
+
+
+def _is_pause(seconds: object) -> bool:
+    return isinstance(seconds, int | float) and 0 <= seconds < 10 * 365 * 86400
 
 
 class Discard(Outcome):
@@ -78,5 +82,14 @@ class PartialFailure(Outcome):
     """
 
     def __init__(self, errors: Mapping[UUID | str, Any]) -> None:
-        self.errors = {UUID(str(event_id)): error for event_id, error in errors.items()}
+        self.errors = {_event_id(event_id): error for event_id, error in errors.items()}
         super().__init__(f"{len(self.errors)} events failed")
+
+
+def _event_id(value: object) -> UUID:
+    try:
+        return UUID(str(value))
+    except ValueError:
+        raise ValueError(
+            f"PartialFailure: {value!r} is not the id of an event; give {{event.id: error}}"
+        ) from None

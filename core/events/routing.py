@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from threading import Lock
 from typing import Any
 
-from asgiref.sync import async_to_sync, iscoroutinefunction
+from asgiref.sync import async_to_sync
 
 from core.events.errors import DuplicateRoute
 from core.events.event import Event
@@ -76,11 +77,9 @@ class Route:
 
     def call(self, events: list[Event]) -> None:
         """Call the handler with one event or a list, as the route says."""
-        argument = events if self.batch_size > 1 else events[0]
-        if iscoroutinefunction(getattr(self.handler, "run", self.handler)):
-            async_to_sync(getattr(self.handler, "run", self.handler))(argument)
-        else:
-            self.handler(argument)
+        result = self.handler(events if self.batch_size > 1 else events[0])
+        if inspect.isawaitable(result):
+            async_to_sync(_awaited)(result)
 
     @property
     def limited(self) -> bool:
@@ -91,6 +90,10 @@ class Route:
     def origin(self) -> str:
         """Where the handler is defined, as `module.qualname`."""
         return dotted_path(self.handler)
+
+
+async def _awaited(result: Awaitable[object]) -> None:
+    await result
 
 
 def dotted_path(handler: Any) -> str:

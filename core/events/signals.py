@@ -22,6 +22,7 @@ from core.events.payload import encode
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/-]{0,99}")
 _KEY_LENGTH = 255
+_NO_KEYS = (dict, list, tuple, set, frozenset, bytes)
 # What Django itself passes to receivers, so no payload can.
 _RESERVED = frozenset({"self", "sender", "signal"})
 
@@ -53,9 +54,9 @@ class EventSignal(Signal):
         self.name = _check_name(name)
         self.version = _check_version(name, version)
         self.schema = _check_schema(name, schema)
-        self.upcast = upcast
-        self.key = key
-        self.sensitive = frozenset(_check_sensitive(name, sensitive, key))
+        self.upcast = _check_upcast(name, upcast)
+        self.key = _check_key(name, key)
+        self.sensitive = frozenset(_check_sensitive(name, sensitive))
         self.after_commit = after_commit
         self._hints = typing.get_type_hints(schema) if schema else {}
         declared.add(self)
@@ -113,6 +114,11 @@ class EventSignal(Signal):
         value = payload.get(self.key) if self.key else None
         if value is None:
             return None
+        if isinstance(value, _NO_KEYS):
+            raise EventPayloadError(
+                f"{self.name}: the key {self.key!r} is {type(value).__name__}; "
+                "a key is one value, such as an id"
+            )
         text = str(ModelRef.of(value) if isinstance(value, Model) else value)
         if not 0 < len(text) <= _KEY_LENGTH:
             raise EventPayloadError(
@@ -184,13 +190,27 @@ def _check_version(name: str, version: Any) -> int:
     return version
 
 
+def _check_upcast(name: str, upcast: Any) -> Upcast | None:
+    if upcast is not None and not callable(upcast):
+        raise InvalidSignal(
+            f"EventSignal({name!r}, upcast={upcast!r}): it must be a function of data and version"
+        )
+    return typing.cast(Upcast | None, upcast)
+
+
+def _check_key(name: str, key: Any) -> str | None:
+    if key is not None and not (isinstance(key, str) and key):
+        raise InvalidSignal(f"EventSignal({name!r}, key={key!r}): give the name of a payload field")
+    return key
+
+
 def _check_schema(name: str, schema: Any) -> type | None:
     if schema is not None and not (isinstance(schema, type) and dataclasses.is_dataclass(schema)):
         raise InvalidSignal(f"EventSignal({name!r}, schema={schema!r}): it must be a dataclass")
     return schema
 
 
-def _check_sensitive(name: str, sensitive: Any, key: str | None) -> list[str]:
+def _check_sensitive(name: str, sensitive: Any) -> list[str]:
     if isinstance(sensitive, str):
         raise InvalidSignal(
             f"EventSignal({name!r}, sensitive={sensitive!r}): give a set of field names"
@@ -199,9 +219,4 @@ def _check_sensitive(name: str, sensitive: Any, key: str | None) -> list[str]:
     for field in fields:
         if not field or " " in field:
             raise InvalidSignal(f"EventSignal({name!r}): {field!r} cannot be a sensitive field")
-    if key in fields:
-        raise InvalidSignal(
-            f"EventSignal({name!r}, key={key!r}): a key is shown to people and in logs, so a "
-            "sensitive field cannot be one; use an id"
-        )
     return fields

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from urllib.parse import quote, quote_plus
 
 from django.db import DatabaseError, InterfaceError, OperationalError, connections
 
-from core.events.event import MASK, Event
+from core.events.event import MASK, Event, ModelRef
 
 _ERROR_LENGTH = 2000
 # Classes of SQLSTATE: connection, resources, operator intervention; then rollback and lock codes.
@@ -19,13 +21,15 @@ _PASSING_CODES = ("40001", "40P01", "55P03")
 _PASSING_SQLITE = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
-def is_passing(error: BaseException | None) -> bool:
+def is_passing(error: BaseException | None, alias: str) -> bool:
     """Tell whether this is a lost connection, a deadlock, a serialisation failure or a lock.
 
     Such an error says nothing about the event that was being handled.
     """
     if isinstance(error, InterfaceError):
-        return True
+        # With a connection that works, the handler used it wrongly.
+        connection = connections[alias]
+        return connection.connection is None or not connection.is_usable()
     if not isinstance(error, DatabaseError):
         return False
     cause = error.__cause__
@@ -56,17 +60,17 @@ def drop_if_broken(alias: str) -> None:
         connection.close()
 
 
-def describe(error: object, events: Iterable[Event]) -> str:
+def describe(error: object, secrets: Iterable[str]) -> str:
     """Return an error as one short text in which sensitive values are hidden."""
     text = _text(error)
     if isinstance(error, BaseException):
         text = f"{type(error).__name__}: {text}"
-    return _storable(hide(text, events)[:_ERROR_LENGTH])
+    return _storable(hide(text, secrets)[:_ERROR_LENGTH])
 
 
-def trace(error: BaseException, events: Iterable[Event]) -> str:
+def trace(error: BaseException, secrets: Iterable[str]) -> str:
     """Return the traceback of an error in which sensitive values are hidden."""
-    return _storable(hide("".join(traceback.format_exception(error)), events))
+    return _storable(hide("".join(traceback.format_exception(error)), secrets))
 
 
 def _text(value: object) -> str:
@@ -81,21 +85,51 @@ def _storable(text: str) -> str:
     return text.replace("\x00", "").encode("utf-8", "replace").decode()
 
 
-def hide(text: str, events: Iterable[Event]) -> str:
-    """Return the text with the sensitive values of these events hidden."""
-    for event in events:
-        for name in event.sensitive:
-            text = _hide_value(text, event.data.get(name))
+def hide(text: str, secrets: Iterable[str]) -> str:
+    """Return the text with these secrets hidden, also as a URL, JSON or Python would write them."""
+    forms = {form for secret in secrets for form in _forms(secret)}
+    for form in sorted(forms, key=len, reverse=True):
+        text = text.replace(form, MASK)
     return text
 
 
-def _hide_value(text: str, value: object) -> str:
+def _forms(secret: str) -> Iterator[str]:
+    if len(secret) > 2:
+        yield secret
+        yield quote(secret, safe="")
+        yield quote_plus(secret)
+        yield json.dumps(secret)[1:-1]
+        yield repr(secret)[1:-1]
+
+
+def secrets_of(event: Event, stored: str) -> set[str]:
+    """Return the sensitive values of an event as texts.
+
+    They are taken from what was stored as well: a handler may have changed the payload, or it may
+    not have been readable.
+    """
+    if not event.sensitive:
+        return set()
+    try:
+        payload = json.loads(stored)
+    except ValueError:
+        payload = {}
+    return {
+        text
+        for data in (event.data, payload if isinstance(payload, dict) else {})
+        for name in event.sensitive
+        for text in _leaves(data.get(name))
+    }
+
+
+def _leaves(value: object) -> Iterator[str]:
     if isinstance(value, dict):
         for item in value.values():
-            text = _hide_value(text, item)
+            yield from _leaves(item)
     elif isinstance(value, list | tuple | set | frozenset):
         for item in value:
-            text = _hide_value(text, item)
-    elif value is not None and not isinstance(value, bool) and len(str(value)) > 2:
-        text = text.replace(str(value), MASK)
-    return text
+            yield from _leaves(item)
+    elif isinstance(value, ModelRef):
+        yield from (str(value), value.text)
+    elif value is not None and not isinstance(value, bool):
+        yield str(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ from tests import services
 from .databases import Databases
 from .side import PROCESSES, Side
 
+_ARRIVE_WITHIN = 10.0
+# PostHog's SDK sends what it holds every half second.
+_FLUSHED_WITHIN = 1.0
 LOCAL_REDIS = "redis://127.0.0.1:6379/0"
 _CELERY = ("-m", "celery", "-A")
 _WORKER = ("worker", "--concurrency", str(PROCESSES), "--loglevel", "WARNING")
@@ -109,10 +113,21 @@ class Bench:
                 side.start()
         return self._sides[name]
 
-    def arrived(self) -> int:
-        """Return how many events PostHog's stand-in got so far."""
-        with urlopen(self.sink) as answer:
-            return int(answer.read())
+    def let_arrive(self) -> None:
+        """Wait until PostHog's stand-in gets nothing more, so that what comes next can be counted."""
+        arrived = -1
+        while arrived != (arrived := self.arrivals()):
+            time.sleep(_FLUSHED_WITHIN)
+
+    def arrivals(self, expected: int = 0) -> int:
+        """Return how many events PostHog's stand-in got; wait a little for those expected."""
+        deadline = time.monotonic() + _ARRIVE_WITHIN
+        while True:
+            with urlopen(self.sink) as answer:
+                arrived = int(answer.read())
+            if arrived >= expected or time.monotonic() > deadline:
+                return arrived
+            time.sleep(0.05)
 
     def _environment(self, name: str, sender: str) -> dict[str, str]:
         environment = {

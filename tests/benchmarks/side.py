@@ -132,21 +132,24 @@ class Side:
             time.sleep(_LOOK_EVERY)
 
     def cpu(self) -> float:
-        """Return the seconds of processor time that the workers have used."""
+        """Return the seconds of processor time that the workers have used, with ended children."""
+        leaders = [process.cpu_times() for process in self._leaders()]
         times = [process.cpu_times() for process in self._processes()]
-        return sum(each.user + each.system for each in times)
+        return float(
+            sum(each.user + each.system for each in times)
+            + sum(each.children_user + each.children_system for each in leaders)
+        )
 
     def memory(self) -> int:
         """Return the bytes that the workers hold in memory."""
         return sum(process.memory_info().rss for process in self._processes())
 
-    def pids(self) -> list[int]:
-        """Return the process ids of the workers and their children."""
-        return [process.pid for process in self._processes()]
-
     def _processes(self) -> list[psutil.Process]:
-        leaders = [psutil.Process(each.pid) for each in self._workers if each.pid]
-        return [each for leader in leaders for each in (leader, *leader.children(recursive=True))]
+        found = self._leaders()
+        return [each for leader in found for each in (leader, *leader.children(recursive=True))]
+
+    def _leaders(self) -> list[psutil.Process]:
+        return [psutil.Process(each.pid) for each in self._workers if each.pid]
 
     def _signal(self, number: Any) -> None:
         for process in self._workers:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import psycopg
+from django.db import DatabaseError
 
 from core.events.state import State
 from core.events.store.base import (
@@ -23,10 +26,13 @@ from core.events.store.base import (
     Scope,
     Store,
     Want,
+    with_slack,
 )
 
 if TYPE_CHECKING:
     from typing import Self
+
+logger = logging.getLogger(__name__)
 
 # A floor that rose by less than this is not worth the dead row that writing it leaves.
 _FLOOR_STEP = 1000
@@ -58,13 +64,14 @@ class PreparedCursor(psycopg.Cursor[Any]):
 
 
 class Trail:
-    """What this process has claimed of each route: the ids that it left behind a second ago.
+    """What this process has claimed of each route, but for the last moments.
 
     While it drains a backlog, its claims begin there and not at the floor, which follows more
     slowly. Since the ids of a route are claimed in their order, only late commits lie below.
     """
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._steps: dict[str, deque[tuple[float, int]]] = {}
         self._passed: dict[str, int] = {}
         self._look_back_at = 0.0
@@ -81,15 +88,24 @@ class Trail:
         """Remember how far a claim came."""
         now = time.monotonic()
         # One that was tried before says nothing about those that were fired after it.
-        for route, highest in {row.route: row.id for row in rows if not row.attempts}.items():
-            self._steps.setdefault(route, deque()).append((now, highest))
+        highest = {row.route: row.id for row in rows if not row.attempts}
+        with self._lock:
+            for route, id in highest.items():
+                steps = self._steps.setdefault(route, deque())
+                steps.append((now, id))
+                while steps[0][0] < now - _TRAIL_SECONDS:
+                    self._pass(route, steps.popleft()[1])
 
     def passed(self, route: str) -> int:
         """Return the id up to which this process had claimed this route a while ago."""
-        steps = self._steps.get(route, deque())
-        while steps and steps[0][0] < time.monotonic() - _TRAIL_SECONDS:
-            self._passed[route] = max(self._passed.get(route, 0), steps.popleft()[1])
-        return self._passed.get(route, 0)
+        with self._lock:
+            steps = self._steps.get(route)
+            while steps and steps[0][0] < time.monotonic() - _TRAIL_SECONDS:
+                self._pass(route, steps.popleft()[1])
+            return self._passed.get(route, 0)
+
+    def _pass(self, route: str, id: int) -> None:
+        self._passed[route] = max(self._passed.get(route, 0), id)
 
 
 class PostgresStore(Store):
@@ -217,7 +233,7 @@ class PostgresStore(Store):
                 {
                     "route": want.route.name,
                     "n": want.limit,
-                    "lease": want.route.lease,
+                    "lease": with_slack(want.route.lease),
                     "passed": 0 if look_back else self._trail.passed(want.route.name),
                 }
                 for want in wants
@@ -280,8 +296,17 @@ class PostgresStore(Store):
         held = super().release(releases, token)
         ready = [each.id for each in releases if each.state == State.READY and each.id in held]
         if ready:
-            self.lower_floors(ready)
+            self._lower_if_possible(ready)
         return held
+
+    def _lower_if_possible(self, ids: Sequence[int]) -> None:
+        try:
+            self.lower_floors(ids)
+        except DatabaseError as error:
+            if self.connection.in_atomic_block:
+                raise
+            # The rows are written; the next scan from the start finds them below the floor.
+            logger.warning("lowering a floor failed: %s", type(error).__name__)
 
     def reach_down(self, names: Sequence[str], lowest: int) -> None:
         self._execute(

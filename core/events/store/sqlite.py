@@ -20,6 +20,7 @@ from core.events.store.base import (
     Scope,
     Store,
     Want,
+    with_slack,
 )
 
 
@@ -123,7 +124,7 @@ class SqliteStore(Store):
             f"UPDATE {DELIVERY} AS d SET state = 2, token = %s, started = 0, "
             f"due_at = {self.after('%s')} WHERE d.id IN ({marks}) "
             f"AND (d.state = 0 OR (d.state = 1 AND NOT d.suspect AND {due})) RETURNING id",
-            [token, lease, *ids, *params],
+            [token, with_slack(lease), *ids, *params],
         )
 
     def settle(self, ids: Sequence[int], token: int, outcome: str, reason: str) -> int:

@@ -9,10 +9,12 @@ import uuid_utils.compat as uuid_utils
 from django.utils import timezone
 
 from core.events import Event
-from tests.benchmarks.shop import effects
+from tests.benchmarks.shop import effects as shop_effects
 from tests.benchmarks.shop.signals import counted, sold
 from tests.benchmarks.shop.stamping import stamp
 from tests.benchmarks.stamps import PLAIN
+
+from .effects import EFFECTS
 
 Message = dict[str, Any]
 
@@ -29,14 +31,14 @@ def message(data: dict[str, Any]) -> Message:
 def carry_out(effect: int, given: Message) -> None:
     """Do one of the four effects of an event."""
     event = _event(sold.name, given)
-    effects.EFFECTS[effect]([event])
+    EFFECTS[effect](event)
     stamp(effect, [event])
 
 
 def count_one(given: Message) -> None:
     """Do what the route that gets one event at a time does."""
     event = _event(counted.name, given)
-    effects.count_one(event)
+    shop_effects.count_one(event)
     stamp(PLAIN, [event])
 
 

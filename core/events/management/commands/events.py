@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
 
 from core.events import interventions, loop, retention
 from core.events import replay as replaying
@@ -66,6 +67,12 @@ class Command(BaseCommand):
             getattr(self, f"_{options['action']}")(options)
         except EventsError as error:
             raise CommandError(error.message) from error
+        except DatabaseError as error:
+            cause = type(error.__cause__ or error).__name__
+            raise CommandError(
+                f"the database of the events cannot be used ({cause}): "
+                "is it up, and has `manage.py migrate` been run?"
+            ) from error
 
     def _status(self, options: Options) -> None:
         found = states.status(_selection(options))

@@ -243,6 +243,7 @@ def test_the_lease_is_that_of_the_route() -> None:
     assert 490 < left["long"] <= with_slack(500) + 1.1
 
 
+@pytest.mark.django_db
 @pytest.mark.parametrize("error", [SystemExit, asyncio.CancelledError])
 def test_a_handler_that_quits_has_failed(error: type[BaseException]) -> None:
     """A handler cannot end the worker: `sys.exit()` in it is a failure as any."""
