@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ import redis
 
 from config.settings.environment import BASE_DIR
 from config.stack.processes import ManagedProcess, Supervisor
-from config.stack.servers import free_port
+from config.stack.servers import _valkey_binary, free_port
 from tests import services
 
 from .databases import Databases
@@ -27,7 +27,7 @@ from .side import PROCESSES, Side
 _ARRIVE_WITHIN = 10.0
 # PostHog's SDK sends what it holds every half second.
 _FLUSHED_WITHIN = 1.0
-LOCAL_REDIS = "redis://127.0.0.1:6379/0"
+_READY_WITHIN = 10.0
 _CELERY = ("-m", "celery", "-A")
 _WORKER = ("worker", "--concurrency", str(PROCESSES), "--loglevel", "WARNING")
 # What a worker does besides work; the usual way is measured without.
@@ -79,8 +79,9 @@ class Bench:
         try:
             self._supervisor.open()
             self._stack.callback(self._supervisor.close)
-            self._redis = self._stack.enter_context(redis_databases(self._workdir))
-            server = self._stack.enter_context(services.postgres_server(self._workdir))
+            server = os.environ.get("REDIS_URL") or self._start_redis()
+            self._redis = self._stack.enter_context(redis_databases(server))
+            server = self._stack.enter_context(services.postgres_server(self._workdir, fsync=True))
             self._databases = self._stack.enter_context(Databases(server))
             self.sink = self._start_sink()
         except BaseException:
@@ -114,7 +115,7 @@ class Bench:
         return self._sides[name]
 
     def let_arrive(self) -> None:
-        """Wait until PostHog's stand-in gets nothing more, so that what comes next can be counted."""
+        """Wait until PostHog's stand-in gets nothing more, so that it can count what comes."""
         arrived = -1
         while arrived != (arrived := self.arrivals()):
             time.sleep(_FLUSHED_WITHIN)
@@ -161,6 +162,22 @@ class Bench:
             migrate({**environment, **url})
         return url
 
+    def _start_redis(self) -> str:
+        """Start a server that keeps nothing and listens on TCP, as one elsewhere would."""
+        port = free_port()
+        url = f"redis://127.0.0.1:{port}/0"
+        command = [_valkey_binary(), "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
+
+        def answers() -> bool:
+            try:
+                with redis.Redis.from_url(url) as client:
+                    return bool(client.ping())
+            except redis.RedisError:
+                return False
+
+        self._start("redis", [*command, "--dir", str(self._workdir)], answers)
+        return url
+
     def _start_sink(self) -> str:
         port = free_port()
         url = f"http://127.0.0.1:{port}"
@@ -171,19 +188,15 @@ class Bench:
             except OSError:
                 return False
 
-        self._supervisor.add(
-            ManagedProcess(
-                name="sink",
-                command=[sys.executable, "-m", "tests.benchmarks.sink", str(port)],
-                environment=os.environ,
-                log=self._workdir / "sink.log",
-                cwd=BASE_DIR,
-                ready=answers,
-            )
-        )
-        self._supervisor.start("sink")
-        self._supervisor.wait_ready("sink", 10)
+        self._start("sink", [sys.executable, "-m", "tests.benchmarks.sink", str(port)], answers)
         return url
+
+    def _start(self, name: str, command: Sequence[str], answers: Callable[[], bool]) -> None:
+        log = self._workdir / f"{name}.log"
+        process = ManagedProcess(name, command, os.environ, log, cwd=BASE_DIR, ready=answers)
+        self._supervisor.add(process)
+        self._supervisor.start(name)
+        self._supervisor.wait_ready(name, _READY_WITHIN)
 
 
 def migrate(environment: Mapping[str, str]) -> None:
@@ -205,30 +218,15 @@ def migrate(environment: Mapping[str, str]) -> None:
 
 
 @contextmanager
-def redis_databases(workdir: Path) -> Iterator[Iterator[str]]:
-    """Yield the addresses of Redis databases that were empty, and are empty again afterwards.
-
-    The server is that of `REDIS_URL`, else one on this machine, else an embedded one.
-    """
-    with ExitStack() as stack:
-        url = os.environ.get("REDIS_URL") or _local_redis()
-        url = url or stack.enter_context(services.redis_server(workdir))
-        taken: list[Any] = []
-        try:
-            yield _empty_databases(url, taken)
-        finally:
-            for client in taken:
-                client.flushdb()
-                client.close()
-
-
-def _local_redis() -> str | None:
+def redis_databases(url: str) -> Iterator[Iterator[str]]:
+    """Yield the addresses of Redis databases that were empty, and are empty again afterwards."""
+    taken: list[Any] = []
     try:
-        with redis.Redis.from_url(LOCAL_REDIS, socket_timeout=1) as client:
-            client.ping()
-    except redis.RedisError:
-        return None
-    return LOCAL_REDIS
+        yield _empty_databases(url, taken)
+    finally:
+        for client in taken:
+            client.flushdb()
+            client.close()
 
 
 def _empty_databases(url: str, taken: list[Any]) -> Iterator[str]:
