@@ -35,6 +35,7 @@ _FAREWELL = 0.3
 
 # After a round of wake-ups the thread rests so many times as long as that took, within reason.
 _REST_SHARE = 4
+_SHORTEST_REST = 0.005
 _LONGEST_REST = 0.01
 
 _NO_RETRY = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
@@ -154,6 +155,7 @@ class Wakeups:
         """Have these queues woken soon, or after so many seconds. Returns at once."""
         at = time.monotonic() + max(after, conf.wakeup_coalesce_seconds)
         with self._changed:
+            first = min(self._due.values(), default=None)
             for queue in queues:
                 known = self._due.get(queue)
                 if known is None or at < known:
@@ -163,7 +165,9 @@ class Wakeups:
                     target=self._run, name="signalbox-wakeups", daemon=True
                 )
                 self._thread.start()
-            self._changed.notify()
+            elif first is None or at < first:
+                # Otherwise the thread is up in time anyway, and waking it would cost the caller.
+                self._changed.notify()
 
     def flush(self, seconds: float) -> None:
         """Wait until what is due now is sent, for at most so many seconds."""
@@ -194,7 +198,7 @@ class Wakeups:
     @staticmethod
     def _rest(taken: float) -> None:
         """Leave the processor, and the GIL, to others for most of the time."""
-        threading.Event().wait(min(taken * _REST_SHARE, _LONGEST_REST))
+        threading.Event().wait(min(max(taken * _REST_SHARE, _SHORTEST_REST), _LONGEST_REST))
 
     def _next(self) -> list[str]:
         with self._changed:
