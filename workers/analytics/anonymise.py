@@ -70,7 +70,7 @@ def _mapping(data: Mapping[str, Any], sensitive: Set[str]) -> dict[str, Any]:
 
 def _value(value: Any, sensitive: Set[str]) -> Any:
     if isinstance(value, str):
-        return _PHONE.sub("[phone]", _EMAIL.sub("[email]", value))
+        return _without_contacts(value)
     if isinstance(value, Mapping):
         return _mapping(value, sensitive)
     if isinstance(value, list | tuple | set | frozenset):
@@ -80,6 +80,15 @@ def _value(value: Any, sensitive: Set[str]) -> Any:
         people = _names_person(value.model.rpartition(".")[2])
         return {"model": value.model, "pk": pseudonym(value.pk) if people else str(value.pk)}
     return json_integer(value)
+
+
+def _without_contacts(text: str) -> str:
+    # Looking for what either pattern cannot do without is ten times cheaper than trying it.
+    if "@" in text:
+        text = _EMAIL.sub("[email]", text)
+    if "+" in text or "00" in text:
+        text = _PHONE.sub("[phone]", text)
+    return text
 
 
 def _person_id(value: Any) -> Any:
