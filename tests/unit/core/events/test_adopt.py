@@ -213,3 +213,10 @@ def test_rows_of_the_engine_fire_nothing(db: None) -> None:
     with capture_events() as events:
         RouteState.objects.create(name="some.route")
     assert events == []
+
+
+@pytest.mark.parametrize("signal", [None, "user_logged_in", Signal], ids=["none", "text", "class"])
+def test_only_a_signal_can_be_adopted(signal: Any) -> None:
+    """The error shows what was given instead."""
+    with pytest.raises(InvalidRoute, match="adopt"):
+        registry.adopt(signal, "foreign.sent")
