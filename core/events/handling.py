@@ -142,8 +142,7 @@ class RouteRun:
         except Exception as error:
             return error
         except (SystemExit, asyncio.CancelledError) as error:
-            # Celery's own orders to stop derive from SystemExit; a bare one is the handler's.
-            if type(error) not in (SystemExit, asyncio.CancelledError):
+            if is_order(error):
                 raise
             return HandlerQuit(f"the handler raised {type(error).__name__}: {error}")
         return None
@@ -331,6 +330,17 @@ class RouteRun:
 def secrets_in(units: Iterable[Unit]) -> set[str]:
     """Return the sensitive values of all these events."""
     return {secret for unit in units for secret in unit.secrets()}
+
+
+def is_order(error: BaseException) -> bool:
+    """Tell whether this is Celery telling its process to stop, and not the handler's own exit."""
+    if type(error) not in (SystemExit, asyncio.CancelledError):
+        return True
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    raised_in = frame.tb_frame.f_globals.get("__name__", "") if frame is not None else ""
+    return str(raised_in).partition(".")[0] in ("billiard", "celery")
 
 
 def batched(units: Sequence[Unit], size: int) -> list[list[Unit]]:

@@ -153,7 +153,12 @@ def test_nothing_is_lost_between_the_last_look_and_the_next_message(
         while handled[0] < rounds and time.monotonic() < deadline:
             if not messages.acquire(timeout=1):
                 return
-            listener = listen(bell, queue)
+            listener = bell.listen([queue])
+            if listener is None:
+                # The bell is being left alone after an error; a task works without it as well.
+                take()
+                continue
+            listener.come()
             take()
             while listener.wait(soon(0.2)):
                 take()
