@@ -265,6 +265,15 @@ class Recorder:
         return [[event.data[key] for event in call] for call in self.calls]
 
 
+def raising(error: BaseException) -> Any:
+    """Return a behaviour of a handler: it raises this."""
+
+    def behave(events: list[Event]) -> None:
+        raise error
+
+    return behave
+
+
 def record_route(*patterns: Any, name: str = "route", **options: Any) -> Recorder:
     """Register a recorder as the handler of a route."""
     recorder = Recorder()
