@@ -6,13 +6,14 @@ from typing import Any
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 from celery import Celery
-from celery.signals import import_modules
+from celery.signals import import_modules, worker_process_init
 from django.core.exceptions import ImproperlyConfigured
 
-from config import redis_transport
+from config import garbage, redis_transport
 from config.checks import require_valid_environment
 
 redis_transport.install()
+worker_process_init.connect(garbage.spare)
 
 app = Celery("signalbox")
 app.config_from_object("django.conf:settings", namespace="CELERY")

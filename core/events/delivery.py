@@ -14,8 +14,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
-from uuid import UUID
+from typing import TypeVar
 
 from django.db import DatabaseError, InterfaceError, connections
 
@@ -111,7 +110,6 @@ class Holding:
         self._started: set[int] = set()
         self._dying: dict[int, tuple[Route, Event]] = {}
         self.calling: set[int] = set()
-        self.payloads: dict[UUID, dict[str, Any]] = {}
 
     def handle(self, routes: dict[str, Route]) -> None:
         """Handle all of it, quick routes first; whatever happens, nothing stays held."""

@@ -8,7 +8,7 @@ import time
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from django.db import transaction
@@ -20,7 +20,7 @@ from core.events.event import Event
 from core.events.interrupt import bounded
 from core.events.nesting import shielded
 from core.events.pace import pace
-from core.events.payload import copied, decode
+from core.events.payload import decode
 from core.events.retry import Discard, PartialFailure, Retry
 from core.events.routing import Route
 from core.events.state import State, delivery_id
@@ -90,7 +90,7 @@ class RouteRun:
         for row in rows:
             event = envelope(row)
             try:
-                event = with_data(event, row.data, self._holding.payloads)
+                event = with_data(event, row.data)
             except Exception as error:
                 self._charge(Unit(event, [row]), error)
             else:
@@ -409,11 +409,8 @@ def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-def with_data(event: Event, text: str, read: dict[UUID, dict[str, Any]] | None = None) -> Event:
+def with_data(event: Event, text: str) -> Event:
     """Return the event with its payload, brought to the declared version.
-
-    `read` keeps the payloads that were read already, for the other routes of the same event; each
-    gets one of its own.
 
     Raises UndeclaredEvent when no signal has its name, EventPayloadError when the payload cannot
     be read or its version cannot be reached.
@@ -424,7 +421,7 @@ def with_data(event: Event, text: str, read: dict[UUID, dict[str, Any]] | None =
             f"no signal is declared for the event {event.name!r}: declare it again, "
             "or discard its deliveries with `manage.py events discard`"
         )
-    data = decode(text) if read is None else _read_once(event.id, text, read)
+    data = decode(text)
     if event.version > signal.version:
         raise EventPayloadError(
             f"{event.name}: version {event.version} was stored, but this process declares "
@@ -455,13 +452,6 @@ def readable(row: Claimed) -> Event:
     except Exception:
         # Why it cannot be read is what its delivery failed with.
         return event
-
-
-def _read_once(id: UUID, text: str, read: dict[UUID, dict[str, Any]]) -> dict[str, Any]:
-    if id not in read:
-        read[id] = decode(text)
-    found: dict[str, Any] = copied(read[id])
-    return found
 
 
 def context_of(events: Sequence[Event]) -> Context:

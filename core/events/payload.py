@@ -275,18 +275,6 @@ def _decode(value: Any) -> Any:
 _NESTED = (dict, list)
 
 
-def copied(value: Any) -> Any:
-    """Return a payload that can be changed without changing this one."""
-    if type(value) is dict:
-        return {k: copied(item) if type(item) in _MUTABLE else item for k, item in value.items()}
-    if type(value) is list:
-        return [copied(item) if type(item) in _MUTABLE else item for item in value]
-    return set(value) if type(value) is set else value
-
-
-_MUTABLE = (dict, list, set)
-
-
 def _load_enum(path: str, value: Any) -> Enum:
     return _find_enum(path)(value)
 

@@ -29,7 +29,7 @@ def send(batch: Sequence[dict[str, Any]]) -> None:
     from posthog.request import APIError, batch_post
 
     try:
-        batch_post(conf.api_key, host=conf.host, gzip=True, timeout=conf.timeout, batch=batch)
+        batch_post(conf.api_key, host=conf.host, timeout=conf.timeout, batch=batch)
     except (transport.ConnectionError, transport.Timeout) as error:
         raise Retry from error
     except APIError as error:

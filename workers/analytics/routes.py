@@ -42,7 +42,7 @@ _captured_events = GrowingRoute(
     capture,
     name="analytics.capture",
     queue="analytics",
-    batch_size=100,
+    batch_size=500,
     backoff=Backoff(first=2),
     # Longer than PostHog may take: the SDK tries to connect three times.
     lease=25,

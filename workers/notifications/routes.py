@@ -39,7 +39,7 @@ _created = GrowingRoute(
     create_notifications,
     name="notifications.create",
     queue="notifications",
-    batch_size=200,
+    batch_size=500,
     atomic=True,
     lease=15,
     replay=False,

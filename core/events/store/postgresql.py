@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import psycopg
 from django.db import DatabaseError
+from psycopg._queries import PostgresQuery
 
 from core.events.state import State
 from core.events.store.base import (
@@ -53,14 +54,23 @@ class BinaryCursor(psycopg.Cursor[Any]):
     """A cursor whose results come in the binary form, which costs half to read."""
 
     def execute(self, query: Any, params: Any = None, **options: Any) -> Self:
-        return super().execute(query, params, binary=True, **options)
+        # Never prepared: a plan that was kept since the tables were empty would scan them whole.
+        return super().execute(query, params, binary=True, prepare=False, **options)
 
 
 class PreparedCursor(psycopg.Cursor[Any]):
-    """A cursor for prepared statements: parsing and planning cost an insert as much as running."""
+    """A cursor for prepared statements: parsing and planning cost an insert as much as running.
+
+    Where the connection has no `prepare_threshold`, which is Django's way, nothing is prepared.
+    """
 
     def execute(self, query: Any, params: Any = None, **options: Any) -> Self:
-        return super().execute(query, params, prepare=True, **options)
+        super().execute(query, params, prepare=True, **options)
+        if self._query is None:
+            # Psycopg leaves it out for a statement that was prepared before; Django logs it.
+            self._query = PostgresQuery(self._tx)
+            self._query.query = query.encode()
+        return self
 
 
 class Trail:
@@ -125,14 +135,10 @@ class PostgresStore(Store):
         return f"{column} = ANY(%s)", [list(values)]
 
     def _cursor(self) -> Any:
-        # Never prepared: a plan that was kept since the tables were empty would scan them whole.
         return self._native(BinaryCursor)
 
     def _insert(self, sql: str, params: Sequence[Any]) -> int | None:
-        # Behind a pooler that mixes sessions there are no prepared statements; Django's way to
-        # say so is heeded.
-        mixed = self.connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS")
-        with self._native(BinaryCursor if mixed else PreparedCursor) as cursor:
+        with self._native(PreparedCursor) as cursor:
             cursor.execute(sql, params)
             row = cursor.fetchone() if cursor.description else None
             return row[0] if row else None

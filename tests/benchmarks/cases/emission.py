@@ -1,4 +1,8 @@
-"""What firing costs whoever fires: the wall time of its transaction, wake-up included.
+"""What firing costs whoever fires, wake-up included.
+
+A request that fires has a transaction anyway, so what counts is what the event adds to one that
+writes a row. The transaction that does nothing but fire is shown as well: for Signalbox it has
+three round trips and a flush to disk, for the usual way none of them.
 
 The workers are stopped meanwhile, so that they take no processor time; for Signalbox that is the
 dear case, in which nobody listens at the doorbell and wake-ups are messages.
@@ -7,6 +11,7 @@ dear case, in which nobody listens at the doorbell and wake-ups are messages.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from ..bench import Bench
 from ..results import Budget, Rounds, Row
@@ -17,28 +22,28 @@ TEN = Budget(12, 25)
 # The sides take turns this often in a round. What else the machine does only ever adds time, so of
 # each side the least disturbed turn is the round's.
 SLICES = 5
-LARGER = 10
 
 
 def run(bench: Bench) -> Iterator[Row]:
-    """Measure transactions with one event, with ten, and with one among much else."""
+    """Measure what one event adds, a transaction of nothing else, and ten events in one."""
     sides = [bench.side("signalbox"), bench.side("usual")]
-    for routes, budget in BUDGETS.items():
-        yield fire_one(bench, sides, routes=routes, budget=budget)
     times = bench.size.requests // SLICES
+    for routes, budget in BUDGETS.items():
+        yield _measure(
+            bench,
+            sides,
+            f"one event more in a transaction that writes a row; {_number(routes)}",
+            partial(_added, routes=routes, times=times),
+            budget=budget,
+            turns=1,
+        )
+    yield fire_one(bench, sides, routes=4)
     yield _measure(
         bench,
         sides,
-        "ten events in one transaction, 4 routes",
+        f"ten events in one transaction; {_number(4)}",
         lambda side: _seconds(side, "driver.ten", routes=4, times=times // 5),
         budget=TEN,
-    )
-    yield _measure(
-        bench,
-        sides,
-        f"one event more in a transaction of {LARGER} rows, 4 routes",
-        lambda side: _added(side, times // 5),
-        turns=1,
     )
 
 
@@ -47,7 +52,6 @@ def fire_one(
     sides: Sequence[Side],
     *,
     routes: int,
-    budget: Budget | None = None,
     rounds: int | None = None,
     case: str = "emission",
 ) -> Row:
@@ -56,22 +60,25 @@ def fire_one(
     return _measure(
         bench,
         sides,
-        f"begin, fire one event, commit; {routes} route{'s' * (routes > 1)}",
+        f"a transaction with one event and nothing else; {_number(routes)}",
         lambda side: _seconds(side, "driver.emission", routes=routes, times=times),
-        budget=budget,
         rounds=rounds,
         case=case,
     )
 
 
-def _added(side: Side, times: int) -> float:
+def _number(routes: int) -> str:
+    return f"{routes} route{'s' * (routes > 1)}"
+
+
+def _added(side: Side, *, routes: int, times: int) -> float:
     """Return what the event adds: the transaction with it, less the same without."""
-    found: dict[int, list[float]] = {0: [], 4: []}
+    found: dict[int, list[float]] = {0: [], routes: []}
     for _ in range(SLICES):
-        for routes, seconds in found.items():
-            call = {"routes": routes, "times": times, "writes": LARGER}
+        for number, seconds in found.items():
+            call = {"routes": number, "times": times, "writes": 1}
             seconds.append(_seconds(side, "driver.emission", **call))
-    return min(found[4]) - min(found[0])
+    return min(found[routes]) - min(found[0])
 
 
 def _seconds(side: Side, function: str, **arguments: int) -> float:

@@ -71,7 +71,6 @@ def _posthog() -> Any:
     return Posthog(
         conf.api_key,
         host=conf.host,
-        gzip=True,
         timeout=conf.timeout,
         flush_at=100,
         flush_interval=0.5,

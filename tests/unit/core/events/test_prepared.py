@@ -1,0 +1,50 @@
+"""Which statements are prepared on PostgreSQL."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import connection
+
+from core.events import EventSignal, deliver_pending
+from tests.unit.core.events.support import record_route
+
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite prepares by itself"),
+]
+
+
+def prepared() -> list[str]:
+    """Return the statements that this session has prepared."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT statement FROM pg_prepared_statements")
+        return [statement for (statement,) in cursor.fetchall()]
+
+
+def test_recording_is_prepared_and_nothing_else() -> None:
+    """An insert has one plan; a claim's would have been made for empty tables."""
+    signal = EventSignal("order.paid")
+    record_route(signal, name="receipt")
+    connection.ensure_connection()
+    assert connection.connection.prepare_threshold is not None
+    for number in range(12):
+        signal.send(sender=None, n=number)
+    deliver_pending()
+    statements = prepared()
+    assert statements
+    assert all(" INSERT INTO signalbox_events_delivery" in each for each in statements)
+
+
+def test_a_pooler_that_mixes_sessions_gets_no_prepared_statements() -> None:
+    """Django's own setting, no threshold, is heeded."""
+    signal = EventSignal("order.paid")
+    record_route(signal, name="receipt")
+    connection.ensure_connection()
+    before, threshold = prepared(), connection.connection.prepare_threshold
+    connection.connection.prepare_threshold = None
+    try:
+        record_route(signal, name="another")
+        signal.send(sender=None, n=1)
+        assert prepared() == before
+    finally:
+        connection.connection.prepare_threshold = threshold
