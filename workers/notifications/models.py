@@ -39,7 +39,7 @@ class Notification(models.Model):
     event_id = models.UUIDField(editable=False)
     # Of the delivery that created it, so that no delivery creates it twice; the second notification
     # of one delivery has "/1" at its end, and so on.
-    delivery_id = models.CharField(max_length=100, unique=True, editable=False)
+    delivery_id = models.CharField(max_length=100, editable=False)
     channel = models.CharField(max_length=10, choices=Channel)
     recipient = models.CharField(max_length=128, blank=True, help_text="User id.")
     address = models.CharField(max_length=320, blank=True, help_text="Phone number or e-mail.")
@@ -56,6 +56,10 @@ class Notification(models.Model):
 
     class Meta:
         ordering = ["-created_at", "-pk"]
+        # Not unique=True, which gives a text on PostgreSQL a second index for LIKE.
+        constraints = [
+            models.UniqueConstraint(fields=["delivery_id"], name="signalbox_notification_once")
+        ]
         indexes = [
             models.Index(fields=["recipient", "created_at"], name="signalbox_notification_inbox"),
             models.Index(
