@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from core.lifecycle import LifecycleModel
-from core.model_mixins import SoftDeletePart, TableNamingMixin, TimestampsPart, UUIDPart
+from core.model_mixins import TableNamingMixin, TimestampsPart, UUIDPart
+from core.soft_deletion import SoftDeletePart
 
 
 class TimeStampedModel(TimestampsPart):

@@ -12,8 +12,8 @@ from django.core.cache import cache
 from django.test import Client, override_settings
 from django.urls import path
 
-from core.admin import SoftDeleteAdmin
 from core.models import PlatformFeeConfig
+from core.soft_deletion_admin import SoftDeleteAdmin
 from tests.sample.models import Seat, Shelf
 
 site = admin.AdminSite()
