@@ -21,7 +21,7 @@ from core.events.declarations import delivery_died
 from core.events.handling import readable
 from core.events.routing import Route, routing
 from core.events.state import State
-from core.events.store import Claimed, Release, Store, store_for
+from core.events.store import Claimed, Lapsed, Release, Store, store_for
 from core.events.store.base import Due
 
 logger = logging.getLogger(__name__)
@@ -91,20 +91,23 @@ def reclaim() -> Swept:
     while True:
         deaths: list[tuple[Claimed, str]] = []
         with transaction.atomic(using=store.alias):
-            rows = store.expired(_BATCH)
+            lapsed = store.expired(_BATCH)
             tokens: dict[int, list[Release]] = {}
-            for row, token, started in rows:
-                release = _reclaimed(row, started)
+            for each in lapsed:
+                release = (
+                    _without_event(each) if each.row is None else _reclaimed(each.row, each.started)
+                )
                 if release is None:
                     continue
-                tokens.setdefault(token, []).append(release)
+                tokens.setdefault(each.token, []).append(release)
                 if release.state == State.DEAD:
-                    deaths.append((row, release.error or ""))
+                    swept.dead += 1
+                    if each.row is not None:
+                        deaths.append((each.row, release.error or ""))
             for token, releases in tokens.items():
                 swept.reclaimed += len(store.release(releases, token))
-        swept.dead += len(deaths)
         _announce(deaths)
-        if len(rows) < _BATCH or not tokens:
+        if len(lapsed) < _BATCH or not tokens:
             break
     if swept.reclaimed:
         logger.warning(
@@ -114,6 +117,16 @@ def reclaim() -> Swept:
             swept.dead,
         )
     return swept
+
+
+def _without_event(lapsed: Lapsed) -> Release:
+    """Bury a delivery whose event somebody deleted: no claim could ever hand it out."""
+    error = (
+        "its event is gone from the database, so it cannot be handled: "
+        "discard it with `manage.py events discard`"
+    )
+    logger.error("route %s: delivery %d is dead: %s", lapsed.route, lapsed.id, error)
+    return Release(lapsed.id, State.DEAD, error=error)
 
 
 def _reclaimed(row: Claimed, started: bool) -> Release | None:

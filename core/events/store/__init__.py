@@ -7,11 +7,11 @@ from functools import cache
 from django.db import connections
 
 from core.events.errors import SettingsError
-from core.events.store.base import Claimed, Release, Scope, Store, Want
+from core.events.store.base import Claimed, Lapsed, Release, Scope, Store, Want
 from core.events.store.postgresql import PostgresStore
 from core.events.store.sqlite import SqliteStore
 
-__all__ = ["Claimed", "Release", "Scope", "Store", "Want", "store_for"]
+__all__ = ["Claimed", "Lapsed", "Release", "Scope", "Store", "Want", "store_for"]
 
 _STORES: dict[str, type[Store]] = {"postgresql": PostgresStore, "sqlite": SqliteStore}
 

@@ -64,6 +64,16 @@ class Claimed(NamedTuple):
     causation_id: UUID | None
 
 
+class Lapsed(NamedTuple):
+    """A delivery whose lease ran out; `row` is None when its event is gone."""
+
+    id: int
+    route: str
+    token: int
+    started: bool
+    row: Claimed | None
+
+
 @dataclass(frozen=True, slots=True)
 class Want:
     """How many deliveries of a route a claim may take."""
@@ -353,26 +363,29 @@ class Store(ABC):
             )
         )
 
-    def expired(self, limit: int) -> list[tuple[Claimed, int, bool]]:
-        """Return deliveries whose lease ran out, with their token and whether they were alone.
+    def expired(self, limit: int) -> list[Lapsed]:
+        """Return deliveries whose lease ran out.
 
         To be called in a transaction: on PostgreSQL the rows stay locked until its end.
         """
-        rows = self._rows(
-            f"SELECT d.id, d.token, d.started FROM {DELIVERY} d WHERE d.state = 2 "
+        found = self._rows(
+            f"SELECT d.id, d.route, d.token, d.started FROM {DELIVERY} d WHERE d.state = 2 "
             f"AND d.due_at <= {self.now} ORDER BY d.due_at LIMIT %s {self.skip_locked}",
             [limit],
         )
-        held = {row[0]: row[1:] for row in rows}
-        if not held:
+        if not found:
             return []
-        these, params = self.among("d.id", held)
+        these, params = self.among("d.id", (id for id, *_ in found))
         claimed = self._claimed(
             f"SELECT {CLAIMED_COLUMNS} FROM {DELIVERY} d JOIN {EVENT} e ON e.id = d.event_id "
-            f"WHERE {these} ORDER BY d.id",
+            f"WHERE {these}",
             params,
         )
-        return [(row, held[row.id][0], bool(held[row.id][1])) for row in claimed]
+        rows = {row.id: row for row in claimed}
+        return [
+            Lapsed(id, route, token, bool(started), rows.get(id))
+            for id, route, token, started in sorted(found)
+        ]
 
     def due(self, routes: Sequence[Route]) -> dict[str, Due]:
         """Return what each of these routes has due, without those that may not claim it now."""
