@@ -60,7 +60,8 @@ def _options() -> argparse.Namespace:
 def _play(workdir: Path, fakes: FakeServer, options: argparse.Namespace) -> None:
     began = time.monotonic()
     print("Starting Valkey, web, worker, beat and Flower ...", flush=True)
-    with Stack(workdir, env=_environment(workdir, fakes)) as stack:
+    settings = "config.demo.settings"
+    with Stack(workdir, env=_environment(workdir, fakes), settings=settings) as stack:
         _join(stack)
         # These need models, so Django has to be set up, for the database of this stack.
         from config.demo.report import report

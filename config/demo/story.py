@@ -10,6 +10,7 @@ from redis import Redis
 
 from config.demo import cast, figures
 from config.demo.fakes import Failure, FakeServer
+from config.demo.routes import LONGEST_LEASE
 from config.demo.traffic import Crowd, Ledger
 from config.demo.view import View
 from config.stack import Stack, StackError
@@ -20,7 +21,7 @@ TICK = 0.25
 BUYERS = 6
 # A slow machine sells less, so that everybody sees the end within two minutes.
 SALE_SECONDS = 45.0
-# A kill leaves leases behind: the longest of them has to run out.
+# Enough for the backoffs of what failed, on a slow machine.
 DRAIN_SECONDS = 90.0
 NEW_FEE = "12.50"
 GUIDE_ROUTE = "tickets.city-guide"
@@ -104,7 +105,8 @@ class Story:
     def _kill_worker(self) -> None:
         self.stack.kill("worker")
         self.view.note(
-            "kill -9 of the worker and its pool; what it held comes back when its leases end"
+            "kill -9 of the worker and its pool; what it held comes back when its leases end, "
+            f"here after at most {LONGEST_LEASE:.0f} s"
         )
 
     def _change_fee(self) -> None:

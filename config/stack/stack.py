@@ -32,6 +32,7 @@ class Stack:
     `env` overrides the environment of every child; `process_env` that of single ones, such as
     `{"worker-2": {...}}`. `processes` may leave some of web, worker, beat and flower out. Ports are
     the preferred ones (8000, 5555) if they are free and `fixed_ports` is set, otherwise any.
+    `settings` is the Django settings module of all of them.
     Logs are in `workdir/log/<name>.log`.
     """
 
@@ -45,6 +46,7 @@ class Stack:
         postgres: bool = False,
         fixed_ports: bool = False,
         process_env: Mapping[str, Mapping[str, str]] | None = None,
+        settings: str = "config.settings",
     ) -> None:
         self.workdir = workdir.absolute()
         self.workdir.mkdir(parents=True, exist_ok=True)
@@ -54,6 +56,7 @@ class Stack:
         self._given = {**os.environ, **(env or {})}
         self._process_env = process_env or {}
         self._processes = processes
+        self._settings = settings
         reader = Environment(self._given)
         self.options = Options.read(reader, self.workdir)
         if reader.problems:
@@ -84,7 +87,7 @@ class Stack:
             "VAR_DIR": str(self.workdir),
             "STATIC_ROOT": str(self.workdir / "static"),
             "PYTHONUNBUFFERED": "1",
-            "DJANGO_SETTINGS_MODULE": "config.settings",
+            "DJANGO_SETTINGS_MODULE": self._settings,
             "REMAP_SIGTERM": "SIGQUIT",  # see CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT
         }
         # What a deployment has to decide is decided here for one machine and one person.
