@@ -103,7 +103,9 @@ class Holding:
         self._rows = {row.id: row for row in rows}
         self._deadline = deadline
         self._leased_at = time.monotonic()
-        self._shortest = min({self._lease(name) for name in {row.route for row in rows}})
+        # The lease of the route at work, and those of all routes of this claim.
+        self._lease = 0.0
+        self._leases: dict[str, float] = {}
         self._done: list[int] = []
         self._unwritten_since: float | None = None
         self._releases: list[Release] = []
@@ -112,15 +114,22 @@ class Holding:
         self.calling: set[int] = set()
 
     def handle(self, routes: dict[str, Route]) -> None:
-        """Handle all of it, quick routes first; whatever happens, nothing stays held."""
+        """Handle all of it, quick routes first; whatever happens, nothing stays held.
+
+        Those with short leases come before those with long ones: a lease that was renewed before a
+        call outlasts every call of its own length, but not a longer one.
+        """
         groups: dict[str, list[Claimed]] = defaultdict(list)
         for row in self._rows.values():
             groups[row.route].append(row)
+        self._leases = {name: routes[name].lease for name in groups}
         try:
-            for name in sorted(groups, key=lambda name: pace.seconds(routes[name])):
+            for name in sorted(groups, key=lambda name: _turn(routes[name])):
                 pace.weigh(name, sum(len(row.data) for row in groups[name]) / len(groups[name]))
-                if pace.seconds(routes[name]) > _SETTLE_WITHIN:
+                lease = routes[name].lease
+                if lease > self._lease or pace.seconds(routes[name]) > _SETTLE_WITHIN:
                     self._flush()
+                self._lease = lease
                 RouteRun(self, routes[name], groups[name]).run()
         finally:
             self._finish(routes)
@@ -129,20 +138,17 @@ class Holding:
         """Tell whether the time for this claim is over, so that the rest should go back."""
         return self._deadline is not None and time.monotonic() > self._deadline
 
-    def keep(self, route: Route, ids: Sequence[int], *, started: bool) -> set[int] | None:
-        """Make sure of a whole lease before a call; return which rows are held, None for all."""
-        passed = time.monotonic() - self._leased_at
+    def keep(self, ids: Sequence[int], *, started: bool) -> set[int]:
+        """Make sure of a whole lease before a call; return which of these rows are held."""
+        if time.monotonic() - self._leased_at >= _RENEW_AFTER * self._lease:
+            self._renew()
+        kept = {id for id in ids if id in self._rows}
         if started:
-            held = self.store.renew(ids, self.token, route.lease, started=True)
+            held = self.store.renew(list(kept), self.token, self._lease, started=True)
             self._started |= held
-            return held
-        if passed < _RENEW_AFTER * self._shortest:
-            return None
-        held = set()
-        self._leased_at = time.monotonic()
-        for lease, members in self._by_lease().items():
-            held |= self.store.renew(members, self.token, lease)
-        return held
+            self.drop(kept - held)
+            kept = held
+        return kept
 
     def settle(self, ids: Sequence[int], outcome: str, reason: str = "") -> int:
         """Settle rows within the caller's transaction; return how many were still held."""
@@ -175,18 +181,16 @@ class Holding:
 
     # -- inside ---------------------------------------------------------------------------
 
-    def _by_lease(self) -> dict[float, list[int]]:
-        released = {release.id for release in self._releases} | set(self._done)
+    def _renew(self) -> None:
+        """Renew all that is not through yet; forget what another holds by now."""
+        through = {release.id for release in self._releases} | set(self._done)
         members: dict[float, list[int]] = defaultdict(list)
         for row in self._rows.values():
-            if row.id not in released:
-                members[self._lease(row.route)].append(row.id)
-        return members
-
-    @staticmethod
-    def _lease(name: str) -> float:
-        route = routing.get(name)
-        return route.lease if route else 60.0
+            if row.id not in through:
+                members[self._leases[row.route]].append(row.id)
+        self._leased_at = time.monotonic()
+        for lease, ids in members.items():
+            self.drop(set(ids) - self.store.renew(ids, self.token, lease))
 
     def _flush_soon(self, *, at_once: bool = False) -> None:
         now = time.monotonic()
@@ -200,11 +204,11 @@ class Holding:
         self._unwritten_since = None
         if self._done:
             done, self._done = self._done, []
-            self._settle_surely(done, "done", "", self._shortest)
+            self._settle_surely(done, "done", "", self._lease)
             self.drop(done)
         if self._releases:
             releases, self._releases = self._releases, []
-            written = self._surely(lambda: self.store.release(releases, self.token), self._shortest)
+            written = self._surely(lambda: self.store.release(releases, self.token), self._lease)
             self.drop(release.id for release in releases)
             self.returned += [release.id for release in releases if release.attempts]
             self.again_in = soonest(self.again_in, *(release.delay for release in releases))
@@ -266,6 +270,11 @@ class Holding:
                 self._interrupted(row, routes[row.route]) for row in self._rows.values()
             ]
             self._flush()
+
+
+def _turn(route: Route) -> tuple[float, float]:
+    """Return by what the routes of a claim take turns."""
+    return route.lease, pace.seconds(route)
 
 
 def _pause(seconds: float) -> None:

@@ -52,6 +52,17 @@ class Unit:
     def ids(self) -> list[int]:
         return [row.id for row in self.members]
 
+    def keep(self, held: Container[int]) -> bool:
+        """Forget the members that are not held any more; return whether any is left.
+
+        When the newest is gone, the event is that of the newest left: the other is another's now.
+        """
+        lead = self.lead
+        self.members = [row for row in self.members if row.id in held]
+        if self.members and self.lead is not lead:
+            self.event, self.called = with_data(envelope(self.lead), self.lead.data), False
+        return bool(self.members)
+
     def secrets(self) -> set[str]:
         """Return the sensitive values of the event, for hiding them."""
         return secrets_of(self.event, self.lead.data)
@@ -120,14 +131,9 @@ class RouteRun:
         return [unit for unit in units if unit.lead.lane not in self._blocked]
 
     def _held(self, units: list[Unit]) -> list[Unit]:
-        held = self._holding.keep(
-            self._route, [id for unit in units for id in unit.ids], started=self._route.at_most_once
-        )
-        if held is None:
-            return units
-        for unit in units:
-            unit.members = [row for row in unit.members if row.id in held]
-        return [unit for unit in units if unit.members]
+        ids = [id for unit in units for id in unit.ids]
+        held = self._holding.keep(ids, started=self._route.at_most_once)
+        return units if len(held) == len(ids) else [unit for unit in units if unit.keep(held)]
 
     def _call(self, units: list[Unit]) -> Exception | None:
         try:
@@ -225,9 +231,7 @@ class RouteRun:
         ids = [id for unit in units for id in unit.ids]
         held = self._holding.store.held(ids, self._holding.token)
         self._holding.drop([id for id in ids if id not in held])
-        for unit in units:
-            unit.members = [row for row in unit.members if row.id in held]
-        rest = [unit for unit in units if unit.members]
+        rest = [unit for unit in units if unit.keep(held)]
         if rest:
             self._handle(rest)
 

@@ -321,12 +321,15 @@ class Store(ABC):
     def renew(
         self, ids: Sequence[int], token: int, seconds: float, *, started: bool = False
     ) -> set[int]:
-        """Give the rows that this token still holds a whole lease; return which they are."""
+        """Give the rows that this token still holds a whole lease; return which they are.
+
+        With `started` they are marked as being handled alone; a mark from before stays.
+        """
         these, params = self.among("id", ids)
         return set(
             self._ids(
-                f"UPDATE {DELIVERY} SET due_at = {self.after('%s')}, started = %s "
-                f"WHERE {these} AND token = %s RETURNING id",
+                f"UPDATE {DELIVERY} SET due_at = {self.after('%s')}, "
+                f"started = (started OR %s) WHERE {these} AND token = %s RETURNING id",
                 [with_slack(seconds), started, *params, token],
             )
         )

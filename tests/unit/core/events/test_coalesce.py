@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
 
 from core.events import Event, EventSignal, deliver_pending, delivery_died
+from core.events.models import Delivery
 from core.events.state import State
 from tests.unit.core.events.support import (
     Recorder,
+    committing,
     deliveries,
     record_route,
     rounds,
@@ -111,3 +114,23 @@ def test_ordered_and_coalesced_go_together() -> None:
     fire(*[("a", n) for n in range(8)], *[("b", n) for n in range(8)])
     deliver_pending()
     assert recorder.batches() == [[7, 7]]
+
+
+@committing
+@pytest.mark.parametrize("atomic", [False, True])
+def test_older_ones_are_not_lost_with_the_newest(atomic: bool) -> None:
+    """When another worker holds the newest by now, the newest of those left is handled."""
+
+    def behave(events: list[Event]) -> None:
+        if events[0].key == "x":
+            newest = Delivery.objects.filter(event__key="a").latest("pk")
+            Delivery.objects.filter(pk=newest.pk).update(token=1)
+            threading.Event().wait(0.1)
+
+    recorder = route(batch_size=2, lease=1, atomic=atomic)
+    recorder.behave = behave
+    fire(("x", 0), ("y", 0), ("a", 1), ("a", 2), ("a", 3))
+    assert deliver_pending() == {"route": {"done": 4}}
+    assert recorder.batches() == [[0, 0], [2]]
+    (left,) = deliveries()
+    assert left.token == 1
