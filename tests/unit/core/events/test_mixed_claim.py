@@ -1,4 +1,4 @@
-"""A claim that holds several routes with leases of their own: none expires behind another's call."""
+"""A claim of several routes with leases of their own: none runs out behind another's call."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def fire(number: int = 1) -> None:
     signal.send_many(sender=None, payloads=[{"n": n} for n in range(number)])
 
 
-def take(seconds: float) -> None:
-    """Take so long, with a sweep at the end, as another process would run it."""
+def take(seconds: float) -> int:
+    """Take so long, then sweep as another process would; return how many leases had run out."""
     threading.Event().wait(seconds)
-    reclaim()
+    return reclaim().reclaimed
 
 
 @committing
@@ -44,7 +44,11 @@ def test_a_short_lease_does_not_run_out_behind_a_long_call() -> None:
     """Routes with short leases have their turn first, so nobody becomes a suspect."""
     long = record_route("order.*", name="long", lease=60)
     short = record_route("order.*", name="short", lease=SHORT)
-    long.behave = lambda events: take(0.7)
+
+    def behave(events: list[Event]) -> None:
+        take(0.7)
+
+    long.behave = behave
     fire(2)
     assert deliver_pending() == {"long": {"done": 2}, "short": {"done": 2}}
     assert [event.attempt for event in short.events] == [1, 1]
@@ -72,10 +76,16 @@ def test_calls_that_are_made_only_once_keep_the_leases_of_others() -> None:
     """Each of them renews its own row, and when it is time all the others as well."""
     once = record_route("order.*", name="once", lease=SHORT * 2, at_most_once=True)
     other = record_route("order.*", name="other", lease=SHORT * 3)
-    once.behave = lambda events: take(0.15)
+    lost = []
+
+    def behave(events: list[Event]) -> None:
+        lost.append(take(0.15))
+
+    once.behave = behave
     fire(7)
     assert deliver_pending() == {"once": {"done": 7}, "other": {"done": 7}}
     assert {event.attempt for event in other.events} == {1}
+    assert lost == [0] * 7
 
 
 @committing
