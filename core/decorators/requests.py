@@ -1,0 +1,137 @@
+"""One line in the log for each request to a view."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.http import Http404
+
+from core.decorators.calls import (
+    Args,
+    F,
+    Kwargs,
+    auser_id_of,
+    require_request,
+    user_id_of,
+    wrapped,
+)
+from core.exceptions import AppException
+from core.redaction import is_secret
+
+logger = logging.getLogger(__name__)
+
+# Bytes of a body that are read for the log, and characters that are written.
+_MAX_BODY = 64 * 1024
+_MAX_SHOWN = 2000
+_REDACTED = "[redacted]"
+
+
+def log_request(include_body: bool = False) -> Callable[[F], F]:
+    """Log each request to a view: method, path, status, duration and user id.
+
+    The path is without its query, which may hold tokens. With `include_body` a JSON or form body
+    of at most 64 KiB is added, with secrets redacted by the names of their fields; of any other
+    body only its type and size. Raises TypeError when the function gets no request.
+    """
+    if not isinstance(include_body, bool):
+        raise TypeError("write @log_request() or @log_request(include_body=True)")
+
+    def decorate(function: F) -> F:
+        def sync(args: Args, kwargs: Kwargs) -> Any:
+            request = require_request(function, args, kwargs)
+            record = _Record(request, include_body)
+            try:
+                response = function(*args, **kwargs)
+            except Exception as error:
+                record.write(_status_of(error), user_id_of(request))
+                raise
+            record.write(getattr(response, "status_code", None), user_id_of(request))
+            return response
+
+        async def coroutine(args: Args, kwargs: Kwargs) -> Any:
+            request = require_request(function, args, kwargs)
+            record = _Record(request, include_body)
+            try:
+                response = await function(*args, **kwargs)
+            except Exception as error:
+                record.write(_status_of(error), await auser_id_of(request))
+                raise
+            record.write(getattr(response, "status_code", None), await auser_id_of(request))
+            return response
+
+        return wrapped(function, sync=sync, coroutine=coroutine)
+
+    return decorate
+
+
+class _Record:
+    """The line about one request, begun before the view and written after it."""
+
+    def __init__(self, request: Any, include_body: bool) -> None:
+        self._request = request
+        self._began = time.perf_counter()
+        # Before the view: afterwards the stream may be gone.
+        self._body = _body_of(request) if include_body else None
+
+    def write(self, status: int | None, user_id: str | None) -> None:
+        """Write the line, and mark the request so that nobody writes another."""
+        facts = {
+            "method": self._request.method,
+            # Quoted as in the URL, so no path can begin a line of its own.
+            "path": self._request.build_absolute_uri(self._request.path).partition("?")[0],
+            "status": status,
+            "duration_ms": round((time.perf_counter() - self._began) * 1000, 1),
+            "user_id": user_id,
+        }
+        if self._body is not None:
+            facts["body"] = self._body
+        line = " ".join(f"{name}={value}" for name, value in facts.items())
+        logger.info("request %s", line, extra={"request_facts": facts})
+        self._request.is_logged = True
+
+
+def _status_of(error: Exception) -> int:
+    if isinstance(error, AppException):
+        return error.status_code
+    # What the REST framework raises has the attribute as well.
+    known = {Http404: 404, PermissionDenied: 403}.get(type(error), 500)
+    return int(getattr(error, "status_code", known))
+
+
+def _body_of(request: Any) -> str:
+    kind = str(request.META.get("CONTENT_TYPE", "")).partition(";")[0].strip().lower()
+    length = str(request.META.get("CONTENT_LENGTH") or "0")
+    size = int(length) if length.isascii() and length.isdigit() and len(length) < 16 else 0
+    if size <= _MAX_BODY and kind == "application/json":
+        text = _shown_json(request)
+    elif size <= _MAX_BODY and kind == "application/x-www-form-urlencoded":
+        django_request = getattr(request, "_request", request)
+        text = _shown({name: values for name, values in django_request.POST.lists()})
+    else:
+        text = None
+    return text if text is not None else f"<{json.dumps(kind)[1:-1] or 'no type'}, {size} bytes>"
+
+
+def _shown_json(request: Any) -> str | None:
+    try:
+        return _shown(json.loads(getattr(request, "_request", request).body))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(_redacted(value))
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"
+
+
+def _redacted(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _REDACTED if is_secret(k) else _redacted(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_redacted(item) for item in value]
+    return value

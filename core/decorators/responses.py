@@ -1,0 +1,175 @@
+"""Responses that are kept for a while and served again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.core.cache import cache
+from django.http import HttpResponse, HttpResponseBase
+from django.utils.cache import cc_delim_re
+from django.utils.timezone import get_current_timezone_name
+from django.utils.translation import get_language
+
+from core.context import current_context
+from core.decorators.calls import (
+    Args,
+    F,
+    Kwargs,
+    auser_id_of,
+    require_number,
+    require_request,
+    user_id_of,
+    wrapped,
+)
+
+logger = logging.getLogger(__name__)
+
+_METHODS = ("GET", "HEAD")
+_FORBIDDING = ("private", "no-store", "no-cache")
+# What is true of one request only.
+_NOT_KEPT = frozenset({"ratelimit", "ratelimit-policy", "age", "date"})
+
+
+def cache_response(timeout: int = 300, key_prefix: str = "") -> Callable[[F], F]:
+    """Keep a view's response for `timeout` seconds and serve it again without calling the view.
+
+    Kept are responses with status 200 to GET and HEAD, for the same host, path and query, user
+    (when logged in), tenant, language, time zone and the request headers that `Vary` names; not
+    those that stream, set a cookie, use the session or a CSRF token, vary on everything or say
+    `Cache-Control: private`, `no-store` or `no-cache`, nor those for an `Authorization` header
+    that no user stands behind. A cache that is down costs speed only. Checks of permission
+    belong above this decorator. Raises TypeError or ValueError for bad options, and TypeError
+    when the function gets no request.
+    """
+    if callable(timeout):
+        raise TypeError("write @cache_response() with parentheses")
+    require_number("timeout", timeout, least=1, whole=True)
+    if not isinstance(key_prefix, str):
+        raise TypeError(f"key_prefix must be a text, got {key_prefix!r}")
+
+    def decorate(function: F) -> F:
+        def sync(args: Args, kwargs: Kwargs) -> Any:
+            request = require_request(function, args, kwargs)
+            user_id = user_id_of(request)
+            if not _may_ask(request, user_id):
+                return function(*args, **kwargs)
+            key = _key(request, key_prefix, user_id)
+            kept = _read(request, key)
+            if kept is not None:
+                return kept
+            was_accessed = _set_accessed(request, False)
+            response = function(*args, **kwargs)
+            _keep_later(request, response, key, timeout, bool(_set_accessed(request, was_accessed)))
+            return response
+
+        async def coroutine(args: Args, kwargs: Kwargs) -> Any:
+            request = require_request(function, args, kwargs)
+            user_id = await auser_id_of(request)
+            if not _may_ask(request, user_id):
+                return await function(*args, **kwargs)
+            key = _key(request, key_prefix, user_id)
+            kept = await sync_to_async(_read)(request, key)
+            if kept is not None:
+                return kept
+            was_accessed = _set_accessed(request, False)
+            response = await function(*args, **kwargs)
+            used_session = bool(_set_accessed(request, was_accessed))
+            await sync_to_async(_keep_later)(request, response, key, timeout, used_session)
+            return response
+
+        return wrapped(function, sync=sync, coroutine=coroutine)
+
+    return decorate
+
+
+def _may_ask(request: Any, user_id: str | None) -> bool:
+    is_someones = user_id is None and "Authorization" in request.headers
+    return request.method in _METHODS and not is_someones
+
+
+def _set_accessed(request: Any, value: bool | None) -> bool | None:
+    """Set the session's note that somebody read it, and return what it was; None: no session."""
+    session = getattr(request, "session", None)
+    if session is None or value is None:
+        return None
+    before = bool(session.accessed)
+    # What was true before stays true: Django then says `Vary: Cookie`.
+    session.accessed = value or before if value else value
+    return before
+
+
+def _key(request: Any, prefix: str, user_id: str | None) -> str:
+    parts = [
+        request.method,
+        request.build_absolute_uri(),
+        user_id,
+        current_context().tenant_id,
+        getattr(request, "LANGUAGE_CODE", None) or get_language(),
+        get_current_timezone_name(),
+    ]
+    return f"response:{prefix}:{_digest(parts)}"
+
+
+def _variant(request: Any, key: str, names: list[str]) -> str:
+    return f"{key}:{_digest([[name, request.headers.get(name)] for name in names])}"
+
+
+def _digest(parts: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _read(request: Any, key: str) -> HttpResponse | None:
+    names = _tried(lambda: cache.get(key))
+    if names is None:
+        return None
+    kept = _tried(lambda: cache.get(_variant(request, key, names)))
+    return None if kept is None else HttpResponse(kept["content"], headers=kept["headers"])
+
+
+def _keep_later(request: Any, response: Any, key: str, timeout: int, used_session: bool) -> None:
+    def keep(rendered: Any) -> None:
+        if not used_session and _may_keep(request, rendered):
+            _keep(request, rendered, key, timeout)
+
+    if hasattr(response, "add_post_render_callback"):
+        # Called at once if it is rendered already.
+        response.add_post_render_callback(keep)
+    else:
+        keep(response)
+
+
+def _may_keep(request: Any, response: Any) -> bool:
+    if not isinstance(response, HttpResponseBase) or response.streaming:
+        return False
+    control = response.get("Cache-Control", "").lower()
+    session = getattr(request, "session", None)
+    return (
+        response.status_code == 200
+        and not response.cookies
+        and "Set-Cookie" not in response
+        and not any(word in control for word in _FORBIDDING)
+        and "*" not in response.get("Vary", "")
+        and not getattr(session, "modified", False)
+        and not request.META.get("CSRF_COOKIE_NEEDS_UPDATE")
+    )
+
+
+def _keep(request: Any, response: HttpResponse, key: str, timeout: int) -> None:
+    names = sorted({name.lower() for name in cc_delim_re.split(response.get("Vary", "")) if name})
+    headers = {k: v for k, v in response.items() if k.lower() not in _NOT_KEPT}
+    kept = {"content": response.content, "headers": headers}
+    _tried(lambda: cache.set_many({_variant(request, key, names): kept, key: names}, timeout))
+
+
+def _tried(call: Callable[[], Any]) -> Any:
+    try:
+        return call()
+    except Exception as error:
+        # Each cache backend has errors of its own; whatever it is, the view knows the answer.
+        logger.warning("the cache of responses is not available: %r", error)
+        return None
