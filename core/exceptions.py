@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
+
+from django.core.exceptions import ImproperlyConfigured
+
+from core.jsonable import jsonable
 
 
 class AppException(Exception):
@@ -14,17 +19,22 @@ class AppException(Exception):
 
     def __init__(
         self,
-        message: str | None = None,
+        message: object = None,
         *,
         code: str | None = None,
         error_code: str | None = None,
         details: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
-        if code is not None and error_code is not None and code != error_code:
-            raise TypeError(f"code={code!r} and error_code={error_code!r} differ; give one of them")
-        self.message = message or self._default_message()
-        self.error_code = code or error_code or self.default_code
-        self.details = dict(details or {})
+        """Keep what callers are told: `message` for people, `code` and `details` for programs.
+
+        `error_code` is another name of `code`. `headers` go out with the HTTP response. Raises
+        TypeError when the two codes differ, or a value is not of its type.
+        """
+        self.message = str(message or "") or self._default_message()
+        self.error_code = _one_code(code, error_code) or self.default_code
+        self.details = _mapping("details", details)
+        self.headers: dict[str, str] = _mapping("headers", headers)
         super().__init__(self.message)
 
     @classmethod
@@ -33,20 +43,42 @@ class AppException(Exception):
 
     @property
     def code(self) -> str:
+        """The machine-readable code, `error_code` by its other name."""
         return self.error_code
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the response body: success, error, error_code, details."""
+        """Return the response body: success, error, error_code, details; always fit for JSON."""
         return {
             "success": False,
             "error": self.message,
             "error_code": self.error_code,
-            "details": self.details,
+            "details": jsonable(self.details),
         }
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # The class takes keywords only, so the attributes travel as state instead.
-        return (type(self), (self.message,), self.__dict__.copy())
+        # Neither pickle nor copy may call __init__: a subclass gives it a signature of its own.
+        return (_rebuilt, (type(self), self.args), self.__dict__.copy())
+
+
+def _rebuilt(cls: type[AppException], args: tuple[Any, ...]) -> AppException:
+    return cls.__new__(cls, *args)
+
+
+def _one_code(code: str | None, error_code: str | None) -> str | None:
+    for name, value in (("code", code), ("error_code", error_code)):
+        if value is not None and not isinstance(value, str):
+            raise TypeError(f"{name} must be a text such as 'NOT_FOUND', got {value!r}")
+    if code is not None and error_code is not None and code != error_code:
+        raise TypeError(f"code={code!r} and error_code={error_code!r} differ; give one of them")
+    return code or error_code
+
+
+def _mapping(name: str, value: Mapping[str, Any] | None) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name} must be a mapping such as {{'field': 'value'}}, got {value!r}")
+    return dict(value)
 
 
 class ValidationError(AppException):
@@ -110,6 +142,29 @@ class RateLimitError(AppException):
     status_code = 429
     default_code = "RATE_LIMIT_EXCEEDED"
 
+    def __init__(
+        self, message: object = None, *, retry_after: float | None = None, **options: Any
+    ) -> None:
+        """Take also the seconds after which a retry makes sense: `Retry-After`, at least 1.
+
+        Without `retry_after` the value of that name in `details` counts. Raises TypeError or
+        ValueError when it is not a number of seconds.
+        """
+        super().__init__(message, **options)
+        if retry_after is None:
+            retry_after = self.details.get("retry_after", 1)
+        else:
+            self.details.setdefault("retry_after", retry_after)
+        self.headers.setdefault("Retry-After", _whole_seconds(retry_after))
+
+
+def _whole_seconds(seconds: object) -> str:
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        raise TypeError(f"retry_after must be a number of seconds, got {seconds!r}")
+    if not 0 <= seconds < math.inf:
+        raise ValueError(f"retry_after must be a finite number from 0 on, got {seconds!r}")
+    return str(max(1, math.ceil(seconds)))
+
 
 class DatabaseError(AppException):
     """The database could not do this."""
@@ -137,6 +192,12 @@ class ServiceTimeoutError(ExternalServiceError):
 
     status_code = 504
     default_code = "EXTERNAL_SERVICE_TIMEOUT"
+
+
+class ConfigurationError(AppException, ImproperlyConfigured):
+    """A setting or an environment variable cannot be used."""
+
+    default_code = "CONFIGURATION_ERROR"
 
 
 DotMacError = AppException

@@ -1,0 +1,98 @@
+"""Turns any exception into what a caller may be told: for middleware, DRF, tasks and clients alike.
+
+Errors of `core.exceptions` speak for themselves. Those of Django and of the database get the same
+body; an unknown one becomes a 500 that tells nothing unless DEBUG is on.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from django import db
+from django.conf import settings
+from django.core import exceptions as django_errors
+from django.http import Http404
+
+from core.exceptions import (
+    AppException,
+    AuthorizationError,
+    DatabaseError,
+    NotFoundError,
+    ValidationError,
+)
+
+logger = logging.getLogger(__name__)
+
+_UNKNOWN = "Something went wrong on our side."
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorResponse:
+    """An HTTP status, the body with its four keys, and headers."""
+
+    status: int
+    body: dict[str, Any]
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def error_response(error: BaseException) -> ErrorResponse:
+    """Return what a caller is told about `error`, and log it when it is our fault (5xx).
+
+    The record has the traceback, and is written once per exception however many layers ask.
+    Raises TypeError when `error` is not an exception.
+    """
+    if not isinstance(error, BaseException):
+        raise TypeError(f"error must be an exception, got {error!r}")
+    told = as_app_exception(error)
+    if told.status_code >= 500:
+        log_once(error, told.error_code)
+    return ErrorResponse(told.status_code, told.to_dict(), dict(told.headers))
+
+
+def as_app_exception(error: BaseException) -> AppException:
+    """Return `error` as one of the hierarchy: itself, its counterpart, or a neutral 500."""
+    if isinstance(error, AppException):
+        return error
+    if isinstance(error, django_errors.ValidationError):
+        return ValidationError(details=_messages(error))
+    if isinstance(error, Http404):
+        return NotFoundError(_text_of(error))
+    if isinstance(error, django_errors.PermissionDenied):
+        return AuthorizationError(_text_of(error))
+    if isinstance(error, django_errors.SuspiciousOperation | django_errors.BadRequest):
+        return ValidationError("The request is not valid.")
+    if isinstance(error, db.OperationalError | db.InterfaceError):
+        return DatabaseError("The database is not available; please try again.")
+    return AppException(_UNKNOWN, details=_internals(error))
+
+
+def log_once(error: BaseException, error_code: str) -> None:
+    """Log an exception with its traceback, unless that was done before."""
+    if getattr(error, "_is_logged", False):
+        return
+    logger.error("%s: %s", error_code, type(error).__qualname__, exc_info=error)
+    try:
+        error._is_logged = True  # type: ignore[attr-defined]  # exceptions take attributes
+    except AttributeError:  # but frozen ones, which are then logged by each layer
+        pass
+
+
+def _messages(error: django_errors.ValidationError) -> dict[str, list[str]]:
+    if hasattr(error, "error_dict"):
+        return error.message_dict
+    return {django_errors.NON_FIELD_ERRORS: error.messages}
+
+
+def _text_of(error: Exception) -> str | None:
+    # A text was written for people; the URL resolver's 404 carries its patterns instead.
+    text = error.args[0] if error.args else None
+    return text if isinstance(text, str) else None
+
+
+def _internals(error: BaseException) -> dict[str, str]:
+    if not (settings.configured and settings.DEBUG):
+        return {}
+    return {"exception": type(error).__qualname__, "message": str(error)}
