@@ -18,6 +18,8 @@ class Context:
     tenant_id: str | None = None
     correlation_id: str | None = None
     causation_id: UUID | None = None
+    # What the actor is in the tenant. Events do not carry it.
+    roles: tuple[str, ...] = ()
 
 
 _current: ContextVar[Context] = ContextVar("signalbox_context", default=Context())
@@ -29,6 +31,11 @@ def current_context() -> Context:
     return _current.get()
 
 
+def set_context(context: Context) -> None:
+    """Make `context` the current one until something else is set."""
+    _current.set(context)
+
+
 @contextmanager
 def event_context(
     *, actor: Any = _UNCHANGED, tenant: Any = _UNCHANGED, correlation_id: Any = _UNCHANGED
@@ -36,7 +43,8 @@ def event_context(
     """Set who acts, for which tenant and under which correlation id, within a block.
 
     `actor` and `tenant` are ids or model instances (their primary key is taken); None clears.
-    What is not given stays as it was; on leaving the block the former context is back.
+    What is not given stays as it was; on leaving the block the former context is back. The roles
+    of the context go when the actor or the tenant changes, since they belong to both.
     """
     changes: dict[str, Any] = {
         name: _as_id(name, value)
@@ -47,8 +55,15 @@ def event_context(
         )
         if value is not _UNCHANGED
     }
-    with using_context(replace(_current.get(), **changes)) as context:
+    with using_context(changed(_current.get(), **changes)) as context:
         yield context
+
+
+def changed(context: Context, **changes: Any) -> Context:
+    """Return the context with these changes; roles that are not given outlast no other change."""
+    result = replace(context, **changes)
+    same = (context.actor_id, context.tenant_id) == (result.actor_id, result.tenant_id)
+    return result if same or "roles" in changes else replace(result, roles=())
 
 
 @contextmanager
