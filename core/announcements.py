@@ -65,6 +65,22 @@ def announce_bulk(
         _send(each, model, its_payloads, using)
 
 
+def announce_alike(
+    model: Model,
+    keys: Iterable[Any],
+    changes: Changes,
+    using: str,
+    *,
+    exact: bool,
+    signal: EventSignal | None = None,
+) -> None:
+    """Announce the rows with these keys, all of which changed in the same way."""
+    pks = [str(key) for key in keys]
+    if pks:
+        payloads = _bulk(model, pks, changes, exact)
+        _send(signal or _signal_for(changes), model, payloads, using)
+
+
 @contextmanager
 def deletion_by(origin: models.Model | models.QuerySet[Any, Any], using: str) -> Iterator[None]:
     """Gather the rows that the deletion begun by `origin` removes, and announce them together."""

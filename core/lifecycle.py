@@ -15,8 +15,8 @@ from core.announcements import (
     announce_updated,
     deletion_by,
 )
+from core.bulk_changes import LifecycleManager
 from core.changes import current, diff, names_of, snapshot, watched
-from core.managers import LifecycleManager
 
 Values = dict[str, Any]
 

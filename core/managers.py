@@ -1,230 +1,19 @@
-"""Managers and querysets: rows changed in bulk are announced, deleted rows are hidden."""
+"""Managers and querysets of models that are soft-deleted: they hide deleted rows."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import cache, reduce
-from operator import or_
-from typing import Any, Self, TypeVar
+from functools import cache
+from typing import Any, Self
 
-from django.db import IntegrityError, connections, models, transaction
-from django.db.models import F, Q
-from django.db.models.lookups import Exact
+from django.db import models, transaction
+from django.db.models import F
 from django.db.models.sql.query import Query
-from django.db.models.sql.where import WhereNode
 from django.utils import timezone
 
-from core.announcements import (
-    ROWS_PER_EVENT,
-    announce_bulk,
-    chunked,
-    deletion_by,
-    emits_events,
-)
-from core.changes import Changes, diff, names_of, shown, watched
-from core.exceptions import ConflictError
-from core.signals.audit_signals import model_created, model_updated
-
-Row = TypeVar("Row", bound=models.Model, covariant=True)
-Values = dict[str, Any]
-Deleted = tuple[int, dict[str, int]]
-
-_ROWS_PER_LOOKUP = 200
-
-
-class LifecycleQuerySet(models.QuerySet[Row, Row]):
-    """A queryset whose bulk operations announce what they do, in the same transaction.
-
-    To know which rows these are, `update()` locks and reads their keys first. The rows themselves
-    are read only for models with `track_bulk_changes`; otherwise events say `exact: False`.
-    """
-
-    def update(self, **kwargs: Any) -> int:
-        """Update the rows as Django does, and announce which ones and what."""
-        fields = {} if self._is_refused() else self._news_in(kwargs)
-        if not fields:
-            return super().update(**kwargs)
-        self._for_write = True
-        tracked = self._is_tracked() or "is_deleted" in fields
-        with transaction.atomic(using=self.db, savepoint=False):
-            before = self._lock(fields if tracked else ())
-            count = 0
-            for pks in list(chunked(list(before), ROWS_PER_EVENT)) or [()]:
-                count += models.QuerySet.update(self._exactly(pks), **kwargs)
-            if tracked:
-                self._announce_exactly(before, fields)
-            elif before:
-                self._announce_roughly(before, fields)
-        self._result_cache = None
-        return count
-
-    def bulk_update(
-        self, objs: Iterable[Any], fields: Iterable[str], batch_size: int | None = None
-    ) -> int:
-        """Update the rows as Django does, and announce which ones and which fields."""
-        objs = list(objs)
-        if emits_events(self.model):
-            batch_size = min(batch_size or ROWS_PER_EVENT, ROWS_PER_EVENT)
-        count = super().bulk_update(objs, fields, batch_size)
-        _forget(objs)
-        return count
-
-    def bulk_create(
-        self,
-        objs: Iterable[Any],
-        batch_size: int | None = None,
-        ignore_conflicts: bool = False,
-        update_conflicts: bool = False,
-        update_fields: Collection[str] | None = None,
-        unique_fields: Collection[str] | None = None,
-    ) -> list[Any]:
-        """Insert the rows as Django does, and announce them.
-
-        With `ignore_conflicts`, rows whose keys the database makes cannot be told apart from those
-        that were left out, so they are not announced.
-        """
-        objs = list(objs)
-        options: Any = {
-            "batch_size": batch_size,
-            "ignore_conflicts": ignore_conflicts,
-            "update_conflicts": update_conflicts,
-            "update_fields": update_fields,
-            "unique_fields": unique_fields,
-        }
-        if not emits_events(self.model) or not objs:
-            return super().bulk_create(objs, **options)
-        self._for_write = True
-        with transaction.atomic(using=self.db, savepoint=False):
-            if ignore_conflicts or update_conflicts:
-                self._create_around_conflicts(objs, options)
-            else:
-                super().bulk_create(objs, **options)
-                self._announce_created(objs)
-        _forget(objs)
-        return objs
-
-    def delete(self) -> Deleted:
-        """Remove the rows as Django does, and announce them with all that goes with them."""
-        if not emits_events(self.model):
-            return super().delete()
-        self._for_write = True
-        with deletion_by(self, self.db):
-            return super().delete()
-
-    # Django's marks: templates may not call this, and managers do not offer it.
-    delete.alters_data = delete.queryset_only = True  # type: ignore[attr-defined]
-
-    def _is_tracked(self) -> bool:
-        return bool(getattr(self.model, "track_bulk_changes", False))
-
-    def _is_refused(self) -> bool:
-        # Django explains what is wrong with these.
-        return bool(self.query.is_sliced or self.query.combinator)
-
-    def _news_in(self, values: Mapping[str, Any]) -> Values:
-        """Return what is set to watched fields, by attribute name."""
-        if not emits_events(self.model):
-            return {}
-        news = watched(self.model).items()
-        names = {name: attname for attname, field in news for name in (field.name, attname)}
-        return {names[name]: value for name, value in values.items() if name in names}
-
-    def _lock(self, names: Collection[str]) -> dict[Any, Values]:
-        """Lock the rows; return the values of these attributes by primary key."""
-        rows: models.QuerySet[Any, Any] = self.order_by("pk")
-        if not self._is_plain():
-            # Only rows of one table can be locked. As when Django updates through a subquery, a
-            # condition is then not checked again for rows that somebody else changed just now.
-            rows = self.model._base_manager.using(self.db).filter(pk__in=self.values("pk"))
-            rows = rows.order_by("pk")
-        no_key = connections[self.db].features.has_select_for_no_key_update
-        locked = rows.select_for_update(no_key=no_key).values("pk", *names)
-        return {row["pk"]: row for row in locked}
-
-    def _is_plain(self) -> bool:
-        query = self.query
-        return not query.distinct and query.group_by is None and len(query.alias_map) <= 1
-
-    def _exactly(self, pks: Sequence[Any]) -> Self:
-        rows = self.all()
-        # The locked rows have met the condition; an earlier part of this update may change that.
-        rows.query.where = WhereNode()
-        return rows.filter(pk__in=pks)
-
-    def _announce_exactly(self, before: Mapping[Any, Values], fields: Values) -> None:
-        after = self._after(before, fields)
-        changes = ((pk, diff(self.model, old, after(pk))) for pk, old in before.items())
-        changed = [(pk, its_changes) for pk, its_changes in changes if its_changes]
-        announce_bulk(self.model, changed, self.db, exact=True)
-
-    def _after(self, before: Mapping[Any, Values], fields: Values) -> Any:
-        if not any(hasattr(value, "resolve_expression") for value in fields.values()):
-            constants = {name: getattr(value, "pk", value) for name, value in fields.items()}
-            return lambda pk: constants
-        return self._values_of(before, fields).__getitem__
-
-    def _values_of(self, pks: Iterable[Any], names: Iterable[str]) -> dict[Any, Values]:
-        rows: dict[Any, Values] = {}
-        for part in chunked(list(pks), ROWS_PER_EVENT):
-            found = self.model._base_manager.using(self.db).filter(pk__in=part)
-            rows |= {row["pk"]: row for row in found.values("pk", *names)}
-        return rows
-
-    def _announce_roughly(self, pks: Iterable[Any], fields: Values) -> None:
-        changes: Changes = {}
-        for name, value in fields.items():
-            field = watched(self.model)[name]
-            known = not hasattr(value, "resolve_expression")
-            value = getattr(value, "pk", value) if known else None
-            changes[field.name] = [None, shown(self.model, field, value, len(fields))]
-        announce_bulk(self.model, ((pk, changes) for pk in pks), self.db, exact=False)
-
-    def _announce_created(self, objs: Sequence[models.Model]) -> None:
-        tracked = self._is_tracked()
-        rows = ((o.pk, diff(self.model, {}, o.__dict__) if tracked else {}) for o in objs)
-        announce_bulk(self.model, rows, self.db, exact=tracked, signal=model_created)
-
-    def _create_around_conflicts(self, objs: Sequence[Any], options: Mapping[str, Any]) -> None:
-        """Insert rows, some of which are there already, and tell new ones from updated ones."""
-        keys = [*(options["unique_fields"] or ["pk"])]
-        names = names_of(self.model, options["update_fields"] or ()) & watched(self.model).keys()
-        before = self._matching(objs, keys, names)
-        super().bulk_create(objs, **options)
-        after = self._matching(objs, keys, names)
-        new = [pk for pk in after if pk not in before]
-        announce_bulk(
-            self.model, ((pk, {}) for pk in new), self.db, exact=False, signal=model_created
-        )
-        if options["update_conflicts"]:
-            changes = ((pk, diff(self.model, before[pk], after[pk])) for pk in before)
-            changed = [(pk, its_changes) for pk, its_changes in changes if its_changes]
-            announce_bulk(self.model, changed, self.db, exact=True, signal=model_updated)
-
-    def _matching(
-        self, objs: Sequence[Any], keys: Sequence[str], names: Collection[str]
-    ) -> dict[Any, Values]:
-        """Return the values of stored rows that agree with one of the objects in these keys."""
-        rows: dict[Any, Values] = {}
-        for part in chunked(
-            [o for o in objs if keys != ["pk"] or o.pk is not None], _ROWS_PER_LOOKUP
-        ):
-            same = reduce(or_, (Q(**{key: getattr(o, key) for key in keys}) for o in part))
-            found = self.model._base_manager.using(self.db).filter(same)
-            rows |= {row["pk"]: row for row in found.values("pk", *names)}
-        return rows
-
-
-def _forget(objs: Iterable[Any]) -> None:
-    # Their next save looks up what is in the database.
-    for obj in objs:
-        obj._loaded = None
-
-
-LifecycleManager = models.Manager.from_queryset(LifecycleQuerySet, "LifecycleManager")
-
-
-class HidesDeleted(Exact):
-    """The condition that a manager adds by itself; `with_deleted()` knows it by its type."""
+from core.bulk_changes import Deleted, LifecycleQuerySet, Row
+from core.restoring import restore_conflicts, restore_rows
+from core.soft_cascade import SoftDeletion
+from core.visibility import HidesDeleted, show_deleted
 
 
 class SoftDeleteQuerySet(LifecycleQuerySet[Row]):
@@ -243,7 +32,7 @@ class SoftDeleteQuerySet(LifecycleQuerySet[Row]):
         if self.query.is_sliced:
             raise TypeError("Cannot filter a query once a slice has been taken.")
         rows = self.filter()  # a copy; refused for union() and the like
-        _show_deleted(rows.query.where)
+        show_deleted(rows.query.where)
         return rows
 
     def hide_deleted(self) -> Self:
@@ -251,24 +40,34 @@ class SoftDeleteQuerySet(LifecycleQuerySet[Row]):
         return self.filter(HidesDeleted(F("is_deleted"), False))
 
     def delete(self) -> Deleted:
-        """Mark the rows as deleted; return how many, in total and by model."""
-        count = self.filter(is_deleted=False).update(
-            is_deleted=True, deleted_at=timezone.now(), **self._touched()
-        )
+        """Mark the rows as deleted; return how many, in total and by model.
+
+        With `soft_delete_cascade`, what refers to them is treated as `on_delete` says. Raises
+        Django's ProtectedError and RestrictedError, and then changes nothing.
+        """
+        rows = self.filter()
+        rows._for_write = True
+        deletion = SoftDeletion(self.model, rows.db, timezone.now())
+        with transaction.atomic(using=rows.db):
+            deletion.mark(rows)
+            deletion.announce()
         self._result_cache = None
-        return count, {self.model._meta.label: count} if count else {}
+        counts = deletion.counts()
+        return sum(counts.values()), counts
 
     def restore(self) -> int:
-        """Undo the deletion of those rows that are deleted; return how many.
+        """Undo the deletion of those rows that are deleted; return how many of them.
 
-        Raises ConflictError when a unique value of one has been taken meanwhile.
+        With `soft_delete_cascade`, what went with them comes back as well. Raises ConflictError
+        when a unique value has been taken meanwhile, and then changes nothing.
         """
-        try:
-            # The savepoint keeps a conflict from spoiling the caller's transaction.
-            with transaction.atomic(using=self.db):
-                return self.deleted().update(is_deleted=False, deleted_at=None, **self._touched())
-        except IntegrityError as error:
-            raise restore_conflict(self.model) from error
+        rows = self.deleted()
+        rows._for_write = True
+        # The savepoint keeps a conflict from spoiling the caller's transaction.
+        with restore_conflicts(self.model), transaction.atomic(using=rows.db):
+            count = restore_rows(rows)
+        self._result_cache = None
+        return count
 
     def hard_delete(self) -> Deleted:
         """Remove the rows from the database, with what Django's `on_delete` rules say."""
@@ -278,28 +77,6 @@ class SoftDeleteQuerySet(LifecycleQuerySet[Row]):
     delete.alters_data = delete.queryset_only = True  # type: ignore[attr-defined]
     restore.alters_data = restore.queryset_only = True  # type: ignore[attr-defined]
     hard_delete.alters_data = hard_delete.queryset_only = True  # type: ignore[attr-defined]
-
-    def _touched(self) -> Values:
-        # update() goes past auto_now.
-        names = {field.name for field in self.model._meta.concrete_fields}
-        return {"updated_at": timezone.now()} if "updated_at" in names else {}
-
-
-def _show_deleted(where: WhereNode) -> None:
-    for index, child in enumerate(where.children):
-        if isinstance(child, HidesDeleted):
-            # An empty node is true wherever it stands, also within OR and NOT.
-            where.children[index] = WhereNode()
-        elif isinstance(child, WhereNode):
-            _show_deleted(child)
-
-
-def restore_conflict(what: object) -> ConflictError:
-    """Return the error for rows that cannot come back."""
-    return ConflictError(
-        f"{what} cannot be restored: another row has taken one of its unique values",
-        code="RESTORE_CONFLICT",
-    )
 
 
 class SoftDeleteManager(models.Manager.from_queryset(SoftDeleteQuerySet)):  # type: ignore[misc]

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from django.db import IntegrityError, models, router, transaction
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import ClassVar
+
+from django.db import models, router, transaction
 from django.utils import timezone
 
-from core.managers import AllObjectsManager, SoftDeleteManager, restore_conflict
-
-_MARKS = ("is_deleted", "deleted_at")
+from core.managers import AllObjectsManager, SoftDeleteManager
+from core.marks import MARKS
+from core.restoring import bring_back, gone_with, restore_conflicts
+from core.soft_cascade import SoftDeletion, cascades
 
 
 class SoftDeletePart(models.Model):
     """`delete()` marks the row and keeps it; what refers to it still does.
 
     Unique values of deleted rows stay taken, although `full_clean()` and `get_or_create()` do not
-    see those rows. To set them free, use UniqueConstraint(condition=Q(is_deleted=False)).
+    see those rows. UniqueActiveConstraint sets them free.
     """
+
+    # True: soft deletion takes along what refers to the row, as `on_delete` says, and restoring
+    # brings it back (see core.soft_cascade and core.restoring).
+    soft_delete_cascade: ClassVar[bool] = False
 
     is_deleted = models.BooleanField(default=False, db_index=True, editable=False)
     deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -31,27 +40,62 @@ class SoftDeletePart(models.Model):
     def delete(  # type: ignore[override]  # `soft` comes first; Django itself passes keywords
         self, soft: bool = True, using: str | None = None, keep_parents: bool = False
     ) -> tuple[int, dict[str, int]]:
-        """Mark the row as deleted, or remove it with `soft=False`; return what Django returns."""
+        """Mark the row as deleted, or remove it with `soft=False`; return what Django returns.
+
+        That is how many rows went, in total and by model: (0, {}) if it was deleted already.
+        Raises ProtectedError or RestrictedError as `soft_delete()` does.
+        """
+        if not isinstance(soft, bool):
+            raise TypeError(
+                f"delete(soft={soft!r}): it must be True or False; `using` is a keyword"
+            )
         if not soft or self.pk is None:
             return self.hard_delete(using=using, keep_parents=keep_parents)
         if not self.soft_delete(using=using):
             return 0, {}
-        return 1, {self._meta.label: 1}
+        counts = {self._meta.label: 1}
+        for label, count in self.__dict__.pop("_gone_along", {}).items():
+            counts[label] = counts.get(label, 0) + count
+        return sum(counts.values()), counts
 
     def soft_delete(self, using: str | None = None) -> bool:
-        """Mark the row as deleted and return True; False if it was deleted already."""
-        return self._mark(deleted=True, using=using)
+        """Mark the row as deleted and return True; False if it was deleted already.
+
+        With `soft_delete_cascade`, what refers to it is treated as `on_delete` says. Raises
+        Django's ProtectedError and RestrictedError, and then changes nothing.
+        """
+        using = using or router.db_for_write(type(self), instance=self)
+        with transaction.atomic(using=using):
+            self._lock_marks(using)
+            if self.is_deleted:
+                return False
+            deletion = SoftDeletion(type(self), using, timezone.now(), spared=self.pk)
+            if cascades(type(self)):
+                deletion.follow([self.pk])
+            with _unchanged_on_error(self):
+                self.is_deleted, self.deleted_at = True, deletion.at
+                self.save(using=using, update_fields=MARKS)
+                deletion.announce()
+        self._gone_along = deletion.counts()
+        return True
 
     def restore(self, using: str | None = None) -> bool:
         """Undo the deletion and return True; False if the row was not deleted.
 
-        Raises ConflictError when a unique value of it has been taken meanwhile.
+        With `soft_delete_cascade`, what went with it comes back as well. Raises ConflictError when
+        a unique value has been taken meanwhile, and then changes nothing.
         """
-        try:
-            return self._mark(deleted=False, using=using)
-        except IntegrityError as error:
-            self.refresh_from_db(using=using, fields=_MARKS)
-            raise restore_conflict(self) from error
+        using = using or router.db_for_write(type(self), instance=self)
+        with restore_conflicts(self), transaction.atomic(using=using):
+            self._lock_marks(using)
+            if not self.is_deleted:
+                return False
+            companions = gone_with(type(self), {self.pk: self.deleted_at}, using)
+            with _unchanged_on_error(self):
+                self.is_deleted, self.deleted_at = False, None
+                self.save(using=using, update_fields=MARKS)
+                bring_back(companions, using)
+        return True
 
     def hard_delete(
         self, using: str | None = None, keep_parents: bool = False
@@ -63,15 +107,18 @@ class SoftDeletePart(models.Model):
     delete.alters_data = soft_delete.alters_data = True  # type: ignore[attr-defined]
     restore.alters_data = hard_delete.alters_data = True  # type: ignore[attr-defined]
 
-    def _mark(self, *, deleted: bool, using: str | None) -> bool:
-        using = using or router.db_for_write(type(self), instance=self)
-        with transaction.atomic(using=using):
-            # Locked and read again, so that of two deletions at once the first one stands.
-            rows = type(self)._base_manager.using(using).select_for_update()
-            self.refresh_from_db(using=using, fields=_MARKS, from_queryset=rows)
-            if self.is_deleted == deleted:
-                return False
-            self.is_deleted = deleted
-            self.deleted_at = timezone.now() if deleted else None
-            self.save(using=using, update_fields=_MARKS)
-        return True
+    def _lock_marks(self, using: str) -> None:
+        # Locked and read again, so that of two deletions at once the first one stands.
+        rows = models.QuerySet(type(self), using=using).select_for_update()
+        self.refresh_from_db(using=using, fields=MARKS, from_queryset=rows)
+
+
+@contextmanager
+def _unchanged_on_error(instance: SoftDeletePart) -> Iterator[None]:
+    names = {*MARKS, "updated_at"} & instance.__dict__.keys()
+    before = {name: instance.__dict__[name] for name in names}
+    try:
+        yield
+    except Exception:
+        instance.__dict__.update(before)
+        raise
