@@ -49,6 +49,23 @@ def check_cache_and_broker(
     return []
 
 
+@register()
+def check_proxies(
+    app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Report that clients can make up their address although a proxy knows it."""
+    if settings.SECURE_PROXY_SSL_HEADER is None or settings.TRUSTED_PROXIES:
+        return []
+    return [
+        Warning(
+            "is not set behind a proxy: clients can make up the address that limits count by.",
+            hint="Set it to the addresses of the proxies, such as 10.0.0.0/8.",
+            obj="TRUSTED_PROXIES",
+            id="config.W004",
+        )
+    ]
+
+
 def require_valid_environment() -> None:
     """Raise `ImproperlyConfigured`, naming every bad variable, instead of running on a guess."""
     if problems:

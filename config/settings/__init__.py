@@ -7,11 +7,13 @@ worker and beat refuse to start (see `config.checks`).
 
 from .apps import *
 from .cache import *
+from .callers import *
 from .celery import *
 from .database import *
 from .effects import *
 from .events import *
 from .examples import *
+from .fee import *
 from .logging import *
 from .security import *
 from .web import *

@@ -66,8 +66,7 @@ def find_request(args: Args, kwargs: Kwargs) -> Any:
     It is the first argument, the one after `self`, or the keyword `request`.
     """
     for candidate in (*args[:2], kwargs.get("request")):
-        # The REST framework wraps Django's request.
-        if isinstance(getattr(candidate, "_request", candidate), HttpRequest):
+        if isinstance(django_request(candidate), HttpRequest):
             return candidate
     return None
 
@@ -78,6 +77,11 @@ def require_request(function: Any, args: Args, kwargs: Kwargs) -> Any:
     if request is None:
         raise TypeError(f"{name_of(function)} got no request: this decorator is for views")
     return request
+
+
+def django_request(request: Any) -> HttpRequest:
+    """Return Django's request, which the REST framework's wraps."""
+    return cast("HttpRequest", getattr(request, "_request", request))
 
 
 def user_id_of(request: Any) -> str | None:

@@ -51,7 +51,6 @@ class _Options(TypedDict, total=False):
     stop: Any
     wait: Any
     retry: Any
-    before_sleep: Callable[[RetryCallState], None]
     reraise: bool
     sleep: Any
 

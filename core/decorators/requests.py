@@ -8,14 +8,16 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
-from django.http import Http404
+from django.core.exceptions import PermissionDenied, SuspiciousOperation
+from django.http import Http404, HttpRequest, QueryDict, RawPostDataException
+from django.utils.encoding import escape_uri_path
 
 from core.decorators.calls import (
     Args,
     F,
     Kwargs,
     auser_id_of,
+    django_request,
     require_request,
     user_id_of,
     wrapped,
@@ -76,14 +78,14 @@ class _Record:
         self._request = request
         self._began = time.perf_counter()
         # Before the view: afterwards the stream may be gone.
-        self._body = _body_of(request) if include_body else None
+        self._body = _body_of(django_request(request)) if include_body else None
 
     def write(self, status: int | None, user_id: str | None) -> None:
         """Write the line, and mark the request so that nobody writes another."""
         facts = {
             "method": self._request.method,
             # Quoted as in the URL, so no path can begin a line of its own.
-            "path": self._request.build_absolute_uri(self._request.path).partition("?")[0],
+            "path": escape_uri_path(self._request.path),
             "status": status,
             "duration_ms": round((time.perf_counter() - self._began) * 1000, 1),
             "user_id": user_id,
@@ -92,7 +94,7 @@ class _Record:
             facts["body"] = self._body
         line = " ".join(f"{name}={value}" for name, value in facts.items())
         logger.info("request %s", line, extra={"request_facts": facts})
-        self._request.is_logged = True
+        django_request(self._request).is_logged = True  # type: ignore[attr-defined]  # our mark
 
 
 def _status_of(error: Exception) -> int:
@@ -103,25 +105,25 @@ def _status_of(error: Exception) -> int:
     return int(getattr(error, "status_code", known))
 
 
-def _body_of(request: Any) -> str:
-    kind = str(request.META.get("CONTENT_TYPE", "")).partition(";")[0].strip().lower()
-    length = str(request.META.get("CONTENT_LENGTH") or "0")
-    size = int(length) if length.isascii() and length.isdigit() and len(length) < 16 else 0
-    if size <= _MAX_BODY and kind == "application/json":
-        text = _shown_json(request)
-    elif size <= _MAX_BODY and kind == "application/x-www-form-urlencoded":
-        django_request = getattr(request, "_request", request)
-        text = _shown({name: values for name, values in django_request.POST.lists()})
-    else:
-        text = None
-    return text if text is not None else f"<{json.dumps(kind)[1:-1] or 'no type'}, {size} bytes>"
+def _body_of(request: HttpRequest) -> str:
+    kind = (request.content_type or "no type").encode("ascii", "backslashreplace").decode()
+    length = request.META.get("CONTENT_LENGTH") or "unknown"
+    reader = {"application/json": _json, "application/x-www-form-urlencoded": _form}.get(kind)
+    is_small = length.isascii() and length.isdigit() and len(length) < 16
+    if reader and is_small and int(length) <= _MAX_BODY:
+        try:
+            return _shown(reader(request))
+        except (ValueError, RecursionError, RawPostDataException, SuspiciousOperation):
+            pass  # not what its type says, or read already: its type and size are all there is
+    return f"<{kind}, {length if is_small else 'unknown'} bytes>"
 
 
-def _shown_json(request: Any) -> str | None:
-    try:
-        return _shown(json.loads(getattr(request, "_request", request).body))
-    except (ValueError, RecursionError):
-        return None
+def _json(request: HttpRequest) -> Any:
+    return json.loads(request.body)
+
+
+def _form(request: HttpRequest) -> Any:
+    return dict(QueryDict(request.body, encoding=request.encoding).lists())
 
 
 def _shown(value: Any) -> str:

@@ -11,7 +11,6 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.core.cache import cache
 from django.http import HttpResponse, HttpResponseBase
-from django.utils.cache import cc_delim_re
 from django.utils.timezone import get_current_timezone_name
 from django.utils.translation import get_language
 
@@ -62,9 +61,9 @@ def cache_response(timeout: int = 300, key_prefix: str = "") -> Callable[[F], F]
             kept = _read(request, key)
             if kept is not None:
                 return kept
-            was_accessed = _set_accessed(request, False)
-            response = function(*args, **kwargs)
-            _keep_later(request, response, key, timeout, bool(_set_accessed(request, was_accessed)))
+            with _WatchedSession(request) as session:
+                response = function(*args, **kwargs)
+            _keep_later(request, response, key, timeout, session)
             return response
 
         async def coroutine(args: Args, kwargs: Kwargs) -> Any:
@@ -76,10 +75,9 @@ def cache_response(timeout: int = 300, key_prefix: str = "") -> Callable[[F], F]
             kept = await sync_to_async(_read)(request, key)
             if kept is not None:
                 return kept
-            was_accessed = _set_accessed(request, False)
-            response = await function(*args, **kwargs)
-            used_session = bool(_set_accessed(request, was_accessed))
-            await sync_to_async(_keep_later)(request, response, key, timeout, used_session)
+            with _WatchedSession(request) as session:
+                response = await function(*args, **kwargs)
+            await sync_to_async(_keep_later)(request, response, key, timeout, session)
             return response
 
         return wrapped(function, sync=sync, coroutine=coroutine)
@@ -92,15 +90,31 @@ def _may_ask(request: Any, user_id: str | None) -> bool:
     return request.method in _METHODS and not is_someones
 
 
-def _set_accessed(request: Any, value: bool | None) -> bool | None:
-    """Set the session's note that somebody read it, and return what it was; None: no session."""
-    session = getattr(request, "session", None)
-    if session is None or value is None:
-        return None
-    before = bool(session.accessed)
-    # What was true before stays true: Django then says `Vary: Cookie`.
-    session.accessed = value or before if value else value
-    return before
+class _WatchedSession:
+    """Tells whether a view, or the template of its response, has used the session."""
+
+    def __init__(self, request: Any) -> None:
+        self._session = getattr(request, "session", None)
+        self._before = getattr(self._session, "accessed", False)
+
+    def __enter__(self) -> _WatchedSession:
+        self._set(False)
+        return self
+
+    def __exit__(self, kind: Any, *_: Any) -> None:
+        if kind is not None:
+            self.was_used()
+
+    def was_used(self) -> bool:
+        """Return the answer, and give the session back the note that it was read before."""
+        used = bool(getattr(self._session, "accessed", False))
+        # With it Django says `Vary: Cookie` to the world outside.
+        self._set(used or self._before)
+        return used
+
+    def _set(self, accessed: bool) -> None:
+        if self._session is not None:
+            self._session.accessed = accessed
 
 
 def _key(request: Any, prefix: str, user_id: str | None) -> str:
@@ -131,9 +145,11 @@ def _read(request: Any, key: str) -> HttpResponse | None:
     return None if kept is None else HttpResponse(kept["content"], headers=kept["headers"])
 
 
-def _keep_later(request: Any, response: Any, key: str, timeout: int, used_session: bool) -> None:
+def _keep_later(
+    request: Any, response: Any, key: str, timeout: int, session: _WatchedSession
+) -> None:
     def keep(rendered: Any) -> None:
-        if not used_session and _may_keep(request, rendered):
+        if not session.was_used() and _may_keep(request, rendered):
             _keep(request, rendered, key, timeout)
 
     if hasattr(response, "add_post_render_callback"):
@@ -160,7 +176,8 @@ def _may_keep(request: Any, response: Any) -> bool:
 
 
 def _keep(request: Any, response: HttpResponse, key: str, timeout: int) -> None:
-    names = sorted({name.lower() for name in cc_delim_re.split(response.get("Vary", "")) if name})
+    varying = {name.strip().lower() for name in response.get("Vary", "").split(",")}
+    names = sorted(varying - {""})
     headers = {k: v for k, v in response.items() if k.lower() not in _NOT_KEPT}
     kept = {"content": response.content, "headers": headers}
     _tried(lambda: cache.set_many({_variant(request, key, names): kept, key: names}, timeout))
