@@ -7,8 +7,17 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
-    "core.base_models": ["BaseModel", "DBBaseModel", "SoftDeleteModel", "TimeStampedModel"],
+    "core.base_models": [
+        "BaseModel",
+        "DBBaseModel",
+        "PydanticBaseModel",
+        "SoftDeleteModel",
+        "TenantBaseModel",
+        "TimeStampedModel",
+    ],
+    "core.config_classes": ["CacheConfig", "DatabaseConfig", "SecurityConfig"],
     "core.context": ["current_context", "event_context"],
+    "core.decorators": ["retry_on_failure", "standard_exception_handler", "timeout"],
     "core.exceptions": [
         "AlreadyExistsError",
         "AuthenticationError",
@@ -21,13 +30,29 @@ _HOMES = {
         "TenantError",
         "ValidationError",
     ],
+    "core.guards": [
+        "is_database_available",
+        "is_schemas_available",
+        "require_database",
+        "require_schemas",
+    ],
     "core.model_mixins": [
+        "AuditMixin",
         "SoftDeleteMixin",
         "TableNamingMixin",
+        "TenantMixin",
         "TimestampMixin",
         "UUIDMixin",
         "UUIDPrimaryKeyMixin",
     ],
+    "core.repositories": ["AsyncRepository", "BaseRepository"],
+    "core.tenancy": [
+        "TenantContext",
+        "get_current_tenant",
+        "require_current_tenant",
+        "set_current_tenant",
+    ],
+    "core.transactions": ["TransactionManager"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -167,3 +167,33 @@ class Club(BaseModel):
     rooms = models.ManyToManyField(Room, related_name="clubs")
 
     event_exclude = ("guests",)
+
+
+class Profile(models.Model):
+    """What belongs to a user, as `user.profile`."""
+
+    user = models.OneToOneField("auth.User", on_delete=models.CASCADE, related_name="profile")
+
+    def __str__(self) -> str:
+        return f"profile {self.pk}"
+
+
+class Gathering(models.Model):
+    """Something with a host (a profile), a manager (a user) and a maker (a user's key)."""
+
+    host = models.ForeignKey(Profile, on_delete=models.CASCADE, null=True)
+    manager = models.ForeignKey("auth.User", on_delete=models.CASCADE, null=True)
+    created_by = models.CharField(max_length=64, default="")
+    seats = models.IntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"gathering {self.pk}"
+
+
+class Invitation(models.Model):
+    """Something whose owner is the owner of something else."""
+
+    event = models.ForeignKey(Gathering, on_delete=models.CASCADE)
+
+    def __str__(self) -> str:
+        return f"invitation {self.pk}"

@@ -1,0 +1,125 @@
+"""Everything has one home, and `core` hands it out on first use."""
+
+import subprocess
+import sys
+from importlib import import_module
+
+import pytest
+
+import core
+from config.settings.environment import BASE_DIR
+
+HANDBOOK = [
+    "AlreadyExistsError",
+    "AsyncRepository",
+    "AuditMixin",
+    "AuthenticationError",
+    "AuthorizationError",
+    "BaseModel",
+    "BaseRepository",
+    "BusinessRuleError",
+    "CacheConfig",
+    "DBBaseModel",
+    "DatabaseConfig",
+    "DatabaseError",
+    "DotMacError",
+    "NotFoundError",
+    "PydanticBaseModel",
+    "SecurityConfig",
+    "ServiceError",
+    "TableNamingMixin",
+    "TenantBaseModel",
+    "TenantContext",
+    "TenantError",
+    "TenantMixin",
+    "TimestampMixin",
+    "TransactionManager",
+    "UUIDMixin",
+    "ValidationError",
+    "get_current_tenant",
+    "is_database_available",
+    "is_schemas_available",
+    "require_current_tenant",
+    "require_database",
+    "require_schemas",
+    "retry_on_failure",
+    "set_current_tenant",
+    "standard_exception_handler",
+    "timeout",
+]
+
+
+def run(script: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """Run a script in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", script],
+        env={"PYTHONPATH": str(BASE_DIR), **environment},
+        cwd=BASE_DIR,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+
+
+@pytest.mark.parametrize("name", HANDBOOK)
+def test_the_handbook_names_are_there(name: str) -> None:
+    """`from core import X` works for every name of the handbook."""
+    assert getattr(core, name) is not None
+
+
+@pytest.mark.parametrize(("home", "names"), core._HOMES.items())
+def test_a_name_is_the_object_of_its_home(home: str, names: list[str]) -> None:
+    """There is one object under both paths, and the table is in order."""
+    assert all(getattr(core, name) is getattr(import_module(home), name) for name in names)
+    assert names == sorted(names)
+    assert set(names) <= set(dir(core))
+
+
+def test_an_unknown_name() -> None:
+    """A name that is not there is an ImportError, as from any module."""
+    with pytest.raises(ImportError, match="NoSuchName"):
+        from core import NoSuchName  # type: ignore[attr-defined]  # that is the point # noqa: F401
+
+
+def test_importing_core_needs_nothing() -> None:
+    """`import core` works without settings, without optional packages, and loads no Django."""
+    script = (
+        "import sys\n"
+        "for name in ('rest_framework', 'pydantic', 'psycopg'): sys.modules[name] = None\n"
+        "import core\n"
+        "print(sorted(name for name in sys.modules if name.partition('.')[0] == 'django'))"
+    )
+    done = run(script)
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
+@pytest.mark.parametrize(
+    "process",
+    ["import config.wsgi", "import config.celery", "import django; django.setup()"],
+    ids=["web", "worker and beat", "shell"],
+)
+def test_every_process_imports_the_same(process: str, tmp_path: object) -> None:
+    """Web, worker, beat and shell use plain imports of the same modules."""
+    script = (
+        f"{process}\n"
+        "from core import BaseModel, DBBaseModel, NotFoundError\n"
+        "from core.models import PlatformFeeConfig\n"
+        "print(BaseModel.__module__, PlatformFeeConfig.__module__)"
+    )
+    done = run(
+        script,
+        DJANGO_SETTINGS_MODULE="config.settings",
+        ENV_FILE="/dev/null",
+        VAR_DIR=str(tmp_path),
+    )
+    assert done.stdout.strip() == "core.base_models core.models", done.stderr
+
+
+def test_a_broken_part_stops_the_process() -> None:
+    """Nothing stands in for shared code that cannot be imported: the ImportError comes through."""
+    script = "import sys; sys.modules['core.exceptions'] = None\nfrom core import NotFoundError"
+    done = run(script)
+    assert done.returncode == 1
+    assert "ModuleNotFoundError" in done.stderr
+    assert "core.exceptions" in done.stderr
