@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from core.announcements import announce_alike, announce_bulk, emits_events
 from core.changes import diff
-from core.row_keys import OneOf, Rows, can_return_keys, update_returning_keys
+from core.row_keys import OneOf, Rows, can_return_keys, every_row, update_returning_keys
 from core.signals.audit_signals import model_restored, model_soft_deleted
 
 Model = type[models.Model]
@@ -57,7 +57,7 @@ def alone(rows: Rows) -> Rows:
     if plain and table is rows.model._meta.concrete_model:
         return rows
     keys = rows.order_by().values("pk")
-    return models.QuerySet(table, using=rows.db).filter(pk__in=keys)
+    return every_row(table, rows.db).filter(pk__in=keys)
 
 
 def locked_times(rows: Rows) -> Times:
@@ -67,7 +67,7 @@ def locked_times(rows: Rows) -> Times:
 
 def rows_of(model: Model, keys: Keys, using: str) -> Rows:
     """Return the rows with these keys, deleted or not."""
-    return models.QuerySet(model, using=using).filter(OneOf("pk", keys))
+    return every_row(model, using).filter(OneOf("pk", keys))
 
 
 def announce_marked(model: Model, keys: Keys, at: datetime, using: str) -> None:

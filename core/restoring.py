@@ -11,12 +11,12 @@ from collections import defaultdict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from django.db import IntegrityError, models
+from django.db import IntegrityError
 from django.db.models import OuterRef, Subquery
 
 from core.exceptions import ConflictError
 from core.marks import Model, Times, announce_unmarked, locked_times, rows_of, table_of, unmark
-from core.row_keys import Rows
+from core.row_keys import Rows, every_row
 from core.soft_cascade import Reference, cascades, references_to, referring, takes_along
 
 
@@ -81,7 +81,7 @@ def _bring_back(model: Model, times: Times, using: str) -> int:
 
 def _gone_along(reference: Reference, times: Times, using: str) -> Rows:
     target = reference.target_field.attname
-    parents = models.QuerySet(reference.remote_field.model, using=using)
+    parents = every_row(reference.remote_field.model, using)
     its_parent = parents.filter(**{target: OuterRef(reference.attname)})
     rows = referring(reference, times, using)
     return rows.filter(is_deleted=True, deleted_at=Subquery(its_parent.values("deleted_at")))

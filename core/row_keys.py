@@ -15,7 +15,7 @@ from django.db.models.sql import UpdateQuery
 Rows = models.QuerySet[Any, Any]
 
 
-class OneOf(Lookup):  # type: ignore[type-arg]  # not generic at run time
+class OneOf(Lookup):
     """The condition that a column holds one of these values, however many there are.
 
     They travel as one parameter: `IN (...)` has one for each, and SQLite refuses many of them.
@@ -42,6 +42,11 @@ class OneOf(Lookup):  # type: ignore[type-arg]  # not generic at run time
         return [field.get_db_prep_value(value, connection) for value in self.rhs]
 
 
+def every_row(model: type[models.Model], using: str) -> Rows:
+    """Return all rows of the model, past whatever its managers hide."""
+    return models.QuerySet(model, using=using)
+
+
 def can_return_keys(rows: Rows, values: Mapping[str, Any]) -> bool:
     """Tell whether one UPDATE can set these values and say which rows it changed."""
     meta = rows.model._meta
@@ -53,7 +58,7 @@ def can_return_keys(rows: Rows, values: Mapping[str, Any]) -> bool:
 
 def update_returning_keys(rows: Rows, values: Mapping[str, Any]) -> list[Any]:
     """Update the rows with one statement; return the keys of exactly those that it changed."""
-    query = rows.query.chain(UpdateQuery)
+    query: Any = rows.query.chain(UpdateQuery)
     query.add_update_values(values)
     # What the values need of annotations is in them now.
     query.clear_select_clause()

@@ -18,12 +18,19 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from django.db import models
-from django.db.models import CASCADE, PROTECT, RESTRICT, ForeignKey, Q
+from django.db.models import (
+    CASCADE,
+    PROTECT,
+    RESTRICT,
+    ForeignKey,
+    ForeignObjectRel,
+    OneToOneField,
+    Q,
+)
 from django.db.models.deletion import ProtectedError, RestrictedError
 
 from core.marks import Keys, Model, announce_marked, is_soft_deletable, mark, table_of
-from core.row_keys import OneOf, Rows
+from core.row_keys import OneOf, Rows, every_row
 
 Reference = ForeignKey[Any, Any]
 
@@ -129,14 +136,14 @@ def references_to(model: Model) -> list[Reference]:
     A row of a child model is a row of its parents as well, so theirs are among them.
     """
     relations = (
-        relation.field
+        relation
         for each in _family(table_of(model))
         for relation in each._meta.get_fields(include_hidden=True)
-        if relation.auto_created and not relation.concrete
+        if isinstance(relation, ForeignObjectRel)
     )
     return [
         field
-        for field in dict.fromkeys(relations)
+        for field in dict.fromkeys(relation.field for relation in relations)
         if isinstance(field, ForeignKey)
         and not field.remote_field.parent_link
         and is_soft_deletable(field.remote_field.model)
@@ -145,10 +152,10 @@ def references_to(model: Model) -> list[Reference]:
 
 def referring(reference: Reference, keys: Keys, using: str) -> Rows:
     """Return the rows, deleted or not, whose foreign key leads to rows with these keys."""
-    rows = models.QuerySet(reference.model, using=using)
+    rows = every_row(reference.model, using)
     if reference.target_field.primary_key:
         return rows.filter(OneOf(reference.name, keys))
-    targets = models.QuerySet(reference.remote_field.model, using=using).filter(OneOf("pk", keys))
+    targets = every_row(reference.remote_field.model, using).filter(OneOf("pk", keys))
     return rows.filter(**{f"{reference.name}__in": targets})
 
 
@@ -157,5 +164,5 @@ def _family(model: Model) -> Iterator[Model]:
     yield model
     for relation in model._meta.related_objects:
         link = relation.field
-        if getattr(link.remote_field, "parent_link", False) and link.primary_key:
-            yield from _family(relation.related_model)
+        if isinstance(link, OneToOneField) and link.remote_field.parent_link and link.primary_key:
+            yield from _family(link.model)

@@ -12,6 +12,7 @@ from django.utils import timezone
 from core.managers import AllObjectsManager, SoftDeleteManager
 from core.marks import MARKS
 from core.restoring import bring_back, gone_with, restore_conflicts
+from core.row_keys import every_row
 from core.soft_cascade import SoftDeletion, cascades
 
 
@@ -109,7 +110,7 @@ class SoftDeletePart(models.Model):
 
     def _lock_marks(self, using: str) -> None:
         # Locked and read again, so that of two deletions at once the first one stands.
-        rows = models.QuerySet(type(self), using=using).select_for_update()
+        rows = every_row(type(self), using).select_for_update()
         self.refresh_from_db(using=using, fields=MARKS, from_queryset=rows)
 
 

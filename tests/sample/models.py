@@ -7,6 +7,7 @@ from decimal import Decimal
 from django.db import models
 
 from core.base_models import BaseModel, DBBaseModel, TimeStampedModel
+from core.constraints import UniqueActiveConstraint
 from core.lifecycle import LifecycleModel
 from core.model_mixins import SoftDeleteMixin, TimestampMixin, UUIDPrimaryKeyMixin
 
@@ -197,3 +198,71 @@ class Invitation(models.Model):
 
     def __str__(self) -> str:
         return f"invitation {self.pk}"
+
+
+class Folder(BaseModel):
+    """A model whose soft deletion takes along what refers to it, also in circles."""
+
+    name = models.CharField(max_length=50)
+    code = models.CharField(max_length=50, unique=True, null=True)
+    parent = models.ForeignKey("self", on_delete=models.CASCADE, null=True, related_name="children")
+    cover = models.ForeignKey("Document", on_delete=models.CASCADE, null=True, related_name="+")
+
+    soft_delete_cascade = True
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Document(BaseModel):
+    """A model that goes with its folder, and whose titles are unique among live rows."""
+
+    folder = models.ForeignKey(Folder, on_delete=models.CASCADE, related_name="documents")
+    title = models.CharField(max_length=50)
+
+    class Meta(BaseModel.Meta):
+        constraints = [
+            UniqueActiveConstraint(fields=["folder", "title"], name="sample_document_title")
+        ]
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class Contract(Document):
+    """A document in a table of its own."""
+
+    value = models.IntegerField(default=0)
+
+
+class Signature(BaseModel):
+    """A model that goes with a row of a child model."""
+
+    contract = models.ForeignKey(Contract, on_delete=models.CASCADE)
+
+
+class Remark(SoftDeleteMixin):
+    """A model two levels below a folder, with an integer key and without events."""
+
+    document = models.ForeignKey(Document, on_delete=models.CASCADE)
+
+
+class Attachment(models.Model):
+    """A model that would go with a document, but cannot be marked."""
+
+    document = models.ForeignKey(Document, on_delete=models.CASCADE)
+
+
+class Shortcut(BaseModel):
+    """A model that refers to a folder by another value than its key."""
+
+    folder = models.ForeignKey(Folder, on_delete=models.CASCADE, to_field="code")
+
+
+class Reading(BaseModel):
+    """A model whose references are not CASCADE."""
+
+    protects = models.ForeignKey(Folder, on_delete=models.PROTECT, null=True, related_name="+")
+    restricts = models.ForeignKey(Document, on_delete=models.RESTRICT, null=True)
+    lets_go = models.ForeignKey(Folder, on_delete=models.SET_NULL, null=True, related_name="+")
+    goes_along = models.ForeignKey(Folder, on_delete=models.CASCADE, null=True, related_name="+")
