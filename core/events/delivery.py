@@ -13,7 +13,7 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from django.db import DatabaseError, InterfaceError, connections
@@ -35,11 +35,15 @@ _SETTLE_WITHIN = 0.02
 _GRACE = 1.0
 # A claim that is thought to take longer than this, in seconds, is a slow one.
 _SLOW = 0.05
-# Leases are renewed once this part of the shortest one has passed.
+# Leases are renewed once this part of that of the route at work has passed.
 _RENEW_AFTER = 0.05
 
 
+# So many seconds a round spends on suspects, where there are any.
+_SUSPECTS_FOR = 0.25
+
 Written = TypeVar("Written")
+Claim = Callable[[int, Scope], list[Claimed]]
 
 
 class Tally:
@@ -57,6 +61,9 @@ class Tally:
 
     def as_dict(self) -> dict[str, dict[str, int]]:
         return {route: dict(counts) for route, counts in sorted(self._counts.items())}
+
+    def __contains__(self, route: str) -> bool:
+        return route in self._counts
 
     def __bool__(self) -> bool:
         return bool(self._counts)
@@ -79,6 +86,7 @@ class Round:
         self.taken += other.taken
         self.full |= other.full
         self.more |= other.more
+        self.suspects |= other.suspects
         self.again_in = soonest(self.again_in, other.again_in)
         self.returned += other.returned
 
@@ -291,61 +299,86 @@ def run_round(
     on_slow: Callable[[], object] | None = None,
     on_full: Callable[[set[str]], object] | None = None,
 ) -> Round:
-    """Claim once for all these routes, handle and settle; with `suspects`, one of those as well."""
+    """Claim once for all these routes, handle and settle; with `suspects`, some of those as well.
+
+    Suspects are claimed one by one, so a round takes them back to back for a moment: between two of
+    them there may be a round of other work, and between two of those a moment of suspects.
+    """
     store = store_for(conf.database)
     scope = scope or Scope()
     plain = [route for route in routes if not (route.ordered or route.limited)]
-    claims: list[Callable[[int], list[Claimed]]] = []
+    claims: list[Claim] = []
+    lone: list[Claim] = []
     round_ = Round()
-    wants = [Want(route, pace.limit(route)) for route in plain]
-    if wants:
-        claims.append(lambda token: store.claim(wants, token, scope))
+    if plain:
+        wants = [Want(route, pace.limit(route)) for route in plain]
+        claims.append(lambda token, scope: store.claim(wants, token, scope))
+        lone.append(lambda token, scope: store.claim_suspect(plain, token, scope))
     for route in routes:
         if route.ordered or route.limited:
-            claims.append(_exclusive(store, route, scope, unlimited))
+            claims.append(_exclusive(store, route, unlimited, suspect=False))
+            lone.append(_exclusive(store, route, unlimited, suspect=True))
     for claim in claims:
-        round_.merge(_claim_and_handle(store, claim, routes, deadline, on_slow, on_full))
-    if suspects and plain:
-        lone = _claim_and_handle(
-            store,
-            lambda token: store.claim_suspect(plain, token, scope),
-            routes,
-            deadline,
-            on_slow,
-        )
-        # Where there was one there may be another, and each is claimed alone.
-        lone.more = bool(lone.taken)
-        round_.merge(lone)
-        round_.suspects = lone.more
+        round_.merge(_claim_and_handle(store, claim, scope, routes, deadline, on_slow, on_full))
+    if suspects:
+        found = _handle_suspects(store, lone, scope, routes, deadline, on_slow)
+        if found.suspects and on_full is not None and not round_.full:
+            on_full(found.full)
+        round_.merge(found)
     return round_
 
 
-def _exclusive(
-    store: Store, route: Route, scope: Scope, unlimited: bool
-) -> Callable[[int], list[Claimed]]:
-    def claim(token: int) -> list[Claimed]:
-        due = None if unlimited else store.due([route]).get(route.name)
-        if due is None and not unlimited:
-            return []
+def _handle_suspects(
+    store: Store,
+    claims: list[Claim],
+    scope: Scope,
+    routes: Sequence[Route],
+    deadline: float | None,
+    on_slow: Callable[[], object] | None,
+) -> Round:
+    """Handle suspects one at a time for a moment, each once."""
+    until = time.monotonic() + _SUSPECTS_FOR
+    round_ = Round()
+    while claims:
+        for claim in tuple(claims):
+            left = replace(scope, exclude=(*scope.exclude, *round_.returned))
+            found = _claim_and_handle(store, claim, left, routes, deadline, on_slow)
+            round_.merge(found)
+            if not found.taken:
+                claims.remove(claim)
+        if time.monotonic() > until:
+            break
+    # Time ended before the suspects did: there may be more, for others to take as well.
+    round_.suspects = round_.more = bool(claims)
+    round_.full = (
+        {route.queue for route in routes if route.name in round_.tally} if claims else set()
+    )
+    return round_
+
+
+def _exclusive(store: Store, route: Route, unlimited: bool, *, suspect: bool) -> Claim:
+    def claim(token: int, scope: Scope) -> list[Claimed]:
+        if not unlimited:
+            due = store.due([route]).get(route.name)
+            if due is None or (suspect and due.waiting is None):
+                return []
         want = Want(route, pace.limit(route))
-        rows: list[Claimed] = []
-        if due is None or due.waiting is not None:
-            rows = store.claim_exclusive(want, token, scope, suspect=True, unlimited=unlimited)
-        return rows or store.claim_exclusive(want, token, scope, unlimited=unlimited)
+        return store.claim_exclusive(want, token, scope, suspect=suspect, unlimited=unlimited)
 
     return claim
 
 
 def _claim_and_handle(
     store: Store,
-    claim: Callable[[int], list[Claimed]],
+    claim: Claim,
+    scope: Scope,
     routes: Sequence[Route],
     deadline: float | None,
     on_slow: Callable[[], object] | None,
     on_full: Callable[[set[str]], object] | None = None,
 ) -> Round:
     token = secrets.randbits(63)
-    rows = claim(token)
+    rows = claim(token, scope)
     if not rows:
         return Round()
     holding = Holding(store, token, rows, deadline)

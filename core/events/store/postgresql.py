@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import threading
 import time
 from collections import deque
@@ -32,6 +33,8 @@ from core.events.store.base import (
 
 if TYPE_CHECKING:
     from typing import Self
+
+    from core.events.routing import Route
 
 logger = logging.getLogger(__name__)
 
@@ -275,6 +278,36 @@ class PostgresStore(Store):
             self._trail.looked_back(time.monotonic() - started)
         self._trail.note(rows)
         return rows
+
+    def claim_suspect(self, routes: Sequence[Route], token: int, scope: Scope) -> list[Claimed]:
+        """Lease one suspect in one statement, of whichever route comes first in a random order.
+
+        Each route's oldest one is found by its index; to sort those of all routes would make every
+        claim as dear as there are suspects.
+        """
+        where, params = self._where(scope, waiting=True)
+        shuffled = random.sample(list(routes), len(routes))
+        wanted = orjson.dumps(
+            [{"route": route.name, "lease": with_slack(route.lease)} for route in shuffled]
+        ).decode()
+        return self._claimed(
+            f"""WITH one AS MATERIALIZED (
+                SELECT p.id, w.lease {self._relaxed_commit()}
+                FROM json_to_recordset(%s::json) AS w(route text, lease float8)
+                CROSS JOIN LATERAL (
+                    SELECT d.id FROM {DELIVERY} d WHERE d.route = w.route AND d.state = 1
+                    AND d.suspect AND {where} ORDER BY d.due_at LIMIT 1 FOR UPDATE SKIP LOCKED) p
+                WHERE NOT EXISTS (SELECT 1 FROM {ROUTE} r WHERE r.name = w.route AND r.paused)
+                LIMIT 1
+            ), d AS (
+                UPDATE {DELIVERY} u SET state = 2, token = %s, started = true,
+                due_at = statement_timestamp() + one.lease * interval '1 second'
+                FROM one WHERE u.id = one.id
+                RETURNING u.id, u.route, u.lane, u.attempts, u.failures, u.suspect, u.event_id
+            )
+            SELECT {CLAIMED_COLUMNS} FROM d JOIN {EVENT} e ON e.id = d.event_id""",
+            [wanted, *params, token],
+        )
 
     def _relaxed_commit(self) -> str:
         # A claim that a crash of the server forgets is a lease that was never taken, so this one

@@ -186,6 +186,53 @@ def test_suspects_get_their_turn_under_steady_load(options: dict[str, Any]) -> N
     assert position < 25
 
 
+@kinds
+def test_many_suspects_are_back_soon_under_steady_load(options: dict[str, Any]) -> None:
+    """They are taken back to back, not one for each round of the work that keeps coming."""
+    recorder = record_route("order.*", **options)
+    fire(20)
+    claim_elsewhere()
+    let_workers_die()
+    signal = EventSignal("order.paid", key="n")
+
+    def keep_coming(events: list[Event]) -> None:
+        if len(recorder.calls) < 60:
+            signal.send(sender=None, n=100 + len(recorder.calls))
+
+    recorder.behave = keep_coming
+    keep_coming([])
+    drain()
+    assert max(recorder.values().index(n) for n in range(20)) < 30
+    assert {len(call) for call in recorder.calls if call[0].attempt == 2} == {1}
+
+
+@kinds
+def test_a_suspect_that_fails_is_not_taken_again_in_the_same_moment(
+    options: dict[str, Any],
+) -> None:
+    """Without any backoff too, it lets the others have their turn first."""
+    recorder = record_route("order.*", backoff=Backoff(first=0), **options)
+    recorder.behave = lambda events: 1 / 0
+    fire(3)
+    claim_elsewhere()
+    let_workers_die()
+    assert deliver_pending() == {"route": {"failed": 3}}
+    assert sorted(recorder.values()) == [0, 1, 2]
+
+
+def test_others_are_woken_when_there_are_more_suspects(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is handled alone, but workers that have nothing to do share them."""
+    monkeypatch.setattr("core.events.delivery._SUSPECTS_FOR", 0)
+    record_route("order.*", queue="audit")
+    fire(3)
+    claim_elsewhere()
+    let_workers_die()
+    woken: list[set[str]] = []
+    work(None, seconds=1, on_full=woken.append)
+    assert settled() == {"done": 3}
+    assert woken == [{"audit"}]
+
+
 def test_what_nobody_here_knows_waits_for_a_worker_that_does() -> None:
     """A sweep by code without the route charges nothing and loses nothing."""
     from core.events import registry
