@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from uuid import uuid4
 
 from django.db import models
 
@@ -204,7 +205,7 @@ class Folder(BaseModel):
     """A model whose soft deletion takes along what refers to it, also in circles."""
 
     name = models.CharField(max_length=50)
-    code = models.CharField(max_length=50, unique=True, null=True)
+    code = models.CharField(max_length=50, unique=True, default=uuid4)
     parent = models.ForeignKey("self", on_delete=models.CASCADE, null=True, related_name="children")
     cover = models.ForeignKey("Document", on_delete=models.CASCADE, null=True, related_name="+")
 
@@ -251,6 +252,9 @@ class Attachment(models.Model):
     """A model that would go with a document, but cannot be marked."""
 
     document = models.ForeignKey(Document, on_delete=models.CASCADE)
+
+    def __str__(self) -> str:
+        return f"attachment {self.pk}"
 
 
 class Shortcut(BaseModel):
