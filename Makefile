@@ -10,16 +10,17 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3.14 python
 DEPLOYED := ENV_FILE=/dev/null DEBUG=off HSTS_INCLUDE_SUBDOMAINS=on HSTS_PRELOAD=on \
 	SECRET_KEY=0123456789-abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRSTUVWXYZ
 
-.PHONY: help setup demo up test bench chaos lint ruff format types imports deploy migrations
+.PHONY: help setup demo up test bench chaos reference lint ruff format types imports deploy migrations
 
 help:
-	@echo "make demo    see the whole system work: start it, drive it, verify it, stop it"
-	@echo "make up      run it until Ctrl-C"
-	@echo "make test    the test suite on every database and broker that can be had"
-	@echo "make lint    style, types, import direction, deployment checks, migrations"
-	@echo "make bench   measure it against the usual Celery way"
-	@echo "make chaos   break it on purpose and count what is lost"
-	@echo "make setup   install what the others need; they call it themselves"
+	@echo "make demo       see the whole system work: start it, drive it, verify it, stop it"
+	@echo "make up         run it until Ctrl-C"
+	@echo "make test       the test suite on every database and broker that can be had"
+	@echo "make lint       style, types, import direction, deployment checks, migrations"
+	@echo "make bench      measure it against the usual Celery way"
+	@echo "make chaos      break it on purpose and count what is lost"
+	@echo "make reference  write docs/reference/ anew from the docstrings"
+	@echo "make setup      install what the others need; they call it themselves"
 
 setup: $(STAMP)
 	@:
@@ -49,6 +50,9 @@ bench: setup
 
 chaos: setup
 	@$(RUN)/python -m tests.chaos $(ARGS)
+
+reference: setup
+	@$(RUN)/python docs/reference/generate.py
 
 # `make -k lint` goes on after a failure.
 lint: ruff format types imports deploy migrations
