@@ -62,6 +62,12 @@ SCHEDULE = (
     Entry("events.sweep", Every(1), "default", "Wakes the queues that have due deliveries."),
     Entry("events.prune", Daily(3, 30), "default", "Removes events past their retention."),
     Entry("cache.warm", Every(3000), "cache", "Computes hot values before the old ones expire."),
+    Entry(
+        "platform_fee.apply_planned_change",
+        Every(10),
+        "default",
+        "Records and announces a planned change of the fee; readers go by the time.",
+    ),
 )
 
 

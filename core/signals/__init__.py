@@ -10,6 +10,7 @@ from core.signals.audit_signals import (
     model_soft_deleted,
     model_updated,
     platform_fee_changed,
+    platform_fee_planned,
     system_error,
 )
 from core.signals.notification_events import business_event, notification_requested
@@ -29,6 +30,7 @@ __all__ = [
     "notification_requested",
     "performance_metric",
     "platform_fee_changed",
+    "platform_fee_planned",
     "system_error",
     "user_activity",
     "user_logged_in",

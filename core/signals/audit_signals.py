@@ -27,9 +27,13 @@ model_soft_deleted = EventSignal("model.soft_deleted", after_commit=True)
 model_restored = EventSignal("model.restored", after_commit=True)
 model_deleted = EventSignal("model.deleted", after_commit=True)
 
-# Provides: old (Decimal, or None for the first one), new (Decimal), changed_by (str: the user's
-# key, or None). `sender` is PlatformFeeConfig.
+# Provides: old (Decimal), new (Decimal), changed_by (str: the user's key, or None), effective_at
+# (datetime: a planned change is announced a little after it). `sender` is PlatformFeeConfig.
 platform_fee_changed = EventSignal("platform_fee.changed", after_commit=True)
+
+# Provides: changes ({field: [old, new]}: planned_percentage and planned_from, None for nothing
+# planned), changed_by (str: the user's key, or None). `sender` is PlatformFeeConfig.
+platform_fee_planned = EventSignal("platform_fee.planned", after_commit=True)
 
 # Provides: action (str, such as "report.exported"), target (a model instance or None),
 # changes ({field: [old, new]}), request (dict: method, path, ip).

@@ -146,18 +146,20 @@ def test_a_dead_cache_is_tried_again(settings: Any, monkeypatch: pytest.MonkeyPa
 @pytest.mark.usefixtures("at_commit_off")
 def test_a_fee_change_clears_the_fee() -> None:
     """After the delivery nobody reads the old fee, and who read it before cannot put it back."""
-    PlatformFeeConfig.get_current_config()
-    assert PlatformFeeConfig.get_fee_percentage() == Decimal("10.00")
+    PlatformFeeConfig.warm_cache()
+    row, stamp = fee_cache.read()
+    assert row is not None
     config = PlatformFeeConfig.objects.get()
     config.fee_percentage = Decimal("12.50")
     config.save()
-    # As if the process had died before it could clear anything, and a reader were half way.
-    fee_cache.fill({fee_cache.PERCENTAGE: Decimal("10.00")}, fee_cache.stamp())
-    stamp = fee_cache.stamp()
-    assert PlatformFeeConfig.get_fee_percentage() == Decimal("10.00")
+    # As if the process had died before it could clear anything, and another still had the old fee.
+    _, latest = fee_cache.read()
+    numbers = {"percentage": Decimal("10.00"), "fraction": Decimal("0.10")}
+    fee_cache.fill(row, latest, **numbers)
     assert deliver_pending()["cache.invalidate"]["done"] >= 1
-    fee_cache.fill({fee_cache.PERCENTAGE: Decimal("10.00")}, stamp)
-    assert PlatformFeeConfig.get_fee_percentage() == Decimal("12.50")
+    for old in (stamp, latest):
+        fee_cache.fill(row, old, **numbers)
+        assert PlatformFeeConfig.get_fee_percentage() == Decimal("12.50")
 
 
 @pytest.mark.django_db

@@ -17,7 +17,11 @@ from core import fee_cache
 from core.events import Event, EventSignal
 from core.events.conf import conf
 from core.models import PlatformFeeConfig
-from core.signals.audit_signals import cache_invalidation_requested, platform_fee_changed
+from core.signals.audit_signals import (
+    cache_invalidation_requested,
+    platform_fee_changed,
+    platform_fee_planned,
+)
 from workers.growing_route import GrowingRoute
 
 from .invalidation import AtCommit, Keys, Rule, Rules, Stale
@@ -81,6 +85,6 @@ invalidates(
     keys=lambda data: data.get("keys") or (),
     patterns=lambda data: data.get("patterns") or (),
 )
-invalidates(platform_fee_changed, calls=[fee_cache.invalidate])
+invalidates(platform_fee_changed, platform_fee_planned, calls=[fee_cache.invalidate])
 
 warmer("platform_fee")(PlatformFeeConfig.warm_cache)

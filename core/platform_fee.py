@@ -1,0 +1,366 @@
+"""PlatformFeeConfig: the platform's fee, as one row."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, NoReturn, Self
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError as DjangoValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models, router, transaction
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from core import fee_cache, fee_reading
+from core.base_models import TimeStampedModel
+from core.context import current_context, event_context
+from core.exceptions import BusinessLogicError, ValidationError
+from core.fee_history import PlatformFeeChange
+from core.fee_rows import ONLY_ID, PlatformFeeQuerySet
+from core.fee_terms import Amount, Terms, checked_moment, checked_percentage, earnings
+from core.signals.audit_signals import platform_fee_changed, platform_fee_planned
+
+logger = logging.getLogger(__name__)
+
+_VALIDATORS = [MinValueValidator(Decimal(0)), MaxValueValidator(Decimal(100))]
+_PLAN_FIELDS = {"planned_percentage", "planned_from", "planned_by"}
+
+
+class PlatformFeeConfig(TimeStampedModel):
+    """What the platform adds to a price, in per cent: one row, changed in the admin.
+
+    Use the class methods: they cost no query as a rule. Amounts may be Decimal, int, str or float
+    (taken as it prints); results are rounded once, half up, to cents. With `at`, a datetime with a
+    time zone, they use the fee that was in force then or, by what is planned, will be; that costs
+    two queries. Before the first change on record that is the percentage which it replaced.
+    """
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=ONLY_ID, editable=False)
+    fee_percentage = models.DecimalField(
+        max_digits=5,
+        decimal_places=2,
+        default=Decimal("10.00"),
+        validators=_VALIDATORS,
+        help_text="Added to the price of the organiser, 0.00 to 100.00 per cent.",
+    )
+    updated_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="+",
+    )
+    planned_percentage = models.DecimalField(
+        max_digits=5,
+        decimal_places=2,
+        null=True,
+        blank=True,
+        validators=_VALIDATORS,
+        help_text="The fee from that moment on. Empty both fields to cancel what is planned.",
+    )
+    planned_from = models.DateTimeField(null=True, blank=True)
+    planned_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="+",
+    )
+
+    objects = PlatformFeeQuerySet.as_manager()
+
+    class Meta:
+        db_table = "platform_fee_config"
+        verbose_name = "platform fee"
+        verbose_name_plural = "platform fee"
+        constraints = [
+            models.CheckConstraint(condition=Q(id=ONLY_ID), name="platform_fee_config_one_row"),
+            models.CheckConstraint(
+                condition=Q(fee_percentage__gte=0, fee_percentage__lte=100),
+                name="platform_fee_config_percentage",
+            ),
+            models.CheckConstraint(
+                condition=Q(planned_percentage__isnull=True, planned_from__isnull=True)
+                | Q(
+                    planned_percentage__gte=0,
+                    planned_percentage__lte=100,
+                    planned_from__isnull=False,
+                ),
+                name="platform_fee_config_plan",
+            ),
+        ]
+
+    # Whether somebody has said who changes the fee, by setting `updated_by` on this instance.
+    _names_who = False
+
+    def __str__(self) -> str:
+        return f"{self.fee_percentage} %"
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name in ("updated_by", "updated_by_id"):
+            self._names_who = value is not None
+
+    @classmethod
+    def from_db(cls, *args: Any, **kwargs: Any) -> Self:
+        """Return an instance as Django does; whoever changed the fee last is not who does now."""
+        config = super().from_db(*args, **kwargs)
+        config._names_who = False
+        return config
+
+    def refresh_from_db(self, *args: Any, **kwargs: Any) -> None:
+        """Load the values again as Django does."""
+        super().refresh_from_db(*args, **kwargs)
+        self._names_who = False
+
+    def save(
+        self,
+        *args: Any,
+        using: str | None = None,
+        update_fields: Iterable[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Store the fee as the only row, record and announce a change, and clear the cache.
+
+        Who changed it is `updated_by` if it was set on this instance, else the actor of the event
+        context if that is a user, else nobody. What is planned stays as it is stored. Raises
+        Django's ValidationError for a percentage that is not 0.00 to 100.00, or an unknown user.
+        """
+        self.pk = ONLY_ID
+        fields = None if update_fields is None else set(update_fields)
+        names_who = self._names_who
+        self.fee_percentage = checked_percentage("fee_percentage", self.fee_percentage)
+        exclude = _PLAN_FIELDS if names_who else _PLAN_FIELDS | {"updated_by"}
+        self.full_clean(exclude=exclude, validate_unique=False, validate_constraints=False)
+        using = using or router.db_for_write(type(self), instance=self)
+        with transaction.atomic(using=using):
+            locked = PlatformFeeConfig.objects.using(using).lock()
+            stored: PlatformFeeConfig = locked.config
+            stored._let_plan_take_effect(using, locked.now)
+            if locked.is_new or not kwargs.get("force_insert", False):
+                kwargs["force_insert"] = False
+                self._take_the_place_of(stored)
+            old, new = stored.fee_percentage, self.fee_percentage
+            changes = old != new and (fields is None or "fee_percentage" in fields)
+            if not names_who:
+                self.updated_by_id = _actor(using) if changes else stored.updated_by_id
+                self._names_who = False
+            if fields and changes:
+                fields.add("updated_by")
+            super().save(*args, using=using, update_fields=fields, **kwargs)
+            fee_cache.changed(using)
+            if changes:
+                _record(using, old=old, new=new, by=self.updated_by_id, at=locked.now)
+
+    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refuse: there is always a platform fee."""
+        raise BusinessLogicError("The platform fee cannot be deleted, only changed")
+
+    @classmethod
+    def get_current_config(cls) -> Self:
+        """Return the configuration in force, made with 10 % if it is missing."""
+        values = fee_reading.current_row(cls._rows)
+        return cls.from_db(cls._rows().db, list(values), list(values.values()))
+
+    @classmethod
+    def get_fee_percentage(cls, *, at: datetime | None = None) -> Decimal:
+        """Return the fee in per cent, such as Decimal("10.00").
+
+        Raises ValidationError for an `at` that is no datetime or has no time zone, as all do.
+        """
+        return cls._terms(at).percentage
+
+    @classmethod
+    def get_fee_decimal(cls, *, at: datetime | None = None) -> Decimal:
+        """Return the fee as a fraction, not rounded, such as Decimal("0.1234") for 12.34 %."""
+        return cls._terms(at).fraction
+
+    @classmethod
+    def calculate_platform_fee(
+        cls, base_fare: Amount, quantity: Amount = 1, *, at: datetime | None = None
+    ) -> Decimal:
+        """Return the fee for that many units.
+
+        Raises ValidationError for a negative or unreadable amount, or a quantity that is not whole.
+        """
+        return cls._terms(at).fee(base_fare, quantity)
+
+    @classmethod
+    def calculate_final_price(cls, base_fare: Amount, *, at: datetime | None = None) -> Decimal:
+        """Return what one unit costs with the fee; times n, it may miss a total by cents.
+
+        Raises ValidationError for a negative or unreadable amount.
+        """
+        return cls._terms(at).final_price(base_fare)
+
+    @classmethod
+    def calculate_host_earnings(cls, base_fare: Amount, quantity: Amount = 1) -> Decimal:
+        """Return what the organiser earns for that many units: nothing is deducted.
+
+        Raises ValidationError for a negative or unreadable amount, or a quantity that is not whole.
+        """
+        return earnings(base_fare, quantity)
+
+    @classmethod
+    def plan_change(cls, percentage: Amount, effective_from: datetime, *, by: Any = None) -> None:
+        """Let another fee be in force from a moment in the future, instead of what was planned.
+
+        `by` is the user who says so, or that user's key; else it is the actor of the event context.
+        Raises Django's ValidationError for an unusable percentage, ValidationError for a moment
+        without a time zone or not in the future, and for a user who does not exist.
+        """
+        cls._plan(
+            checked_percentage("planned_percentage", percentage),
+            checked_moment("effective_from", effective_from),
+            by,
+        )
+
+    @classmethod
+    def cancel_planned_change(cls, *, by: Any = None) -> bool:
+        """Drop what is planned; return False when nothing is, or it is in force already."""
+        return cls._plan(None, None, by)
+
+    @classmethod
+    def apply_planned_change(cls) -> bool:
+        """Record and announce a planned change whose time has come; return whether there was one.
+
+        Readers go by the time and do not wait for this.
+        """
+        rows = cls._rows()
+        if not rows.filter(planned_from__lte=Now()).exists():
+            return False
+        with transaction.atomic(using=rows.db):
+            locked = rows.lock()
+            return bool(locked.config._let_plan_take_effect(rows.db, locked.now))
+
+    @classmethod
+    def clear_cache(cls) -> None:
+        """Make the next reader ask the database."""
+        fee_cache.clear()
+
+    @classmethod
+    def warm_cache(cls) -> None:
+        """Fill the cache anew from the row, whatever is in it."""
+        fee_reading.warm(cls._rows)
+
+    @classmethod
+    def _rows(cls) -> PlatformFeeQuerySet:
+        rows: PlatformFeeQuerySet = cls.objects.using(router.db_for_write(cls))
+        return rows
+
+    @classmethod
+    def _terms(cls, at: datetime | None) -> Terms:
+        if at is None:
+            return fee_reading.current_terms(cls._rows)
+        return fee_reading.terms_at(cls._rows, checked_moment("at", at))
+
+    @classmethod
+    def _plan(cls, percentage: Decimal | None, start: datetime | None, by: Any) -> bool:
+        rows = cls._rows()
+        planner = _actor(rows.db) if by is None else _user(by, rows.db)
+        with transaction.atomic(using=rows.db):
+            locked = rows.lock()
+            if start is not None and start <= locked.now:
+                raise ValidationError(
+                    f"effective_from must be in the future, not {start.isoformat()}; "
+                    "to change the fee now, save() it",
+                    details={"field": "effective_from"},
+                )
+            stored: PlatformFeeConfig = locked.config
+            stored._let_plan_take_effect(rows.db, locked.now)
+            old = {name: getattr(stored, name) for name in ("planned_percentage", "planned_from")}
+            new = {"planned_percentage": percentage, "planned_from": start}
+            if old == new:
+                return False
+            stored._write(rows.db, **new, planned_by_id=planner if start else None)
+            _announce_plan(old, new, planner)
+        return True
+
+    def _let_plan_take_effect(self, using: str, now: datetime) -> bool:
+        """Make a due plan the fee, in a row that is locked; tell whether there was one."""
+        start, new = self.planned_from, self.planned_percentage
+        if start is None or new is None or start > now:
+            return False
+        old, planner = self.fee_percentage, self.planned_by_id
+        self._write(using, fee_percentage=new, updated_by_id=planner, **fee_reading.NO_PLAN)
+        if old != new:
+            with event_context(actor=planner):
+                _record(using, old=old, new=new, by=planner, at=start)
+        return True
+
+    def _write(self, using: str, **values: Any) -> None:
+        for name, value in values.items():
+            setattr(self, name, value)
+        row = type(self)._base_manager.using(using).filter(pk=ONLY_ID)
+        row.update(**values, updated_at=timezone.now())
+        fee_cache.changed(using)
+
+    def _take_the_place_of(self, stored: PlatformFeeConfig) -> None:
+        if self._state.adding:
+            self._state.adding = False
+            self.created_at = stored.created_at
+        self.planned_percentage = stored.planned_percentage
+        self.planned_from = stored.planned_from
+        self.planned_by_id = stored.planned_by_id
+
+
+def _record(using: str, *, old: Decimal, new: Decimal, by: Any, at: datetime) -> None:
+    who = None if by is None else str(by)
+    change = PlatformFeeChange.objects.using(using).append(
+        old=old, new=new, changed_by=who or "", effective_at=at
+    )
+    logger.info("the platform fee changed from %s to %s per cent, by user %s", old, new, who)
+    platform_fee_changed.send(
+        sender=PlatformFeeConfig,
+        old=old,
+        new=new,
+        changed_by=who,
+        effective_at=change.effective_at,
+    )
+
+
+def _announce_plan(old: dict[str, Any], new: dict[str, Any], by: Any) -> None:
+    who = None if by is None else str(by)
+    if new["planned_from"] is None:
+        logger.info("the planned change of the platform fee was cancelled, by user %s", who)
+    else:
+        logger.info(
+            "the platform fee is planned to be %s per cent from %s on, by user %s",
+            new["planned_percentage"],
+            new["planned_from"].isoformat(),
+            who,
+        )
+    platform_fee_planned.send(
+        sender=PlatformFeeConfig,
+        changes={name: [old[name], new[name]] for name in new},
+        changed_by=who,
+    )
+
+
+def _actor(using: str) -> Any:
+    """Return the key of the user who acts, or None when that is nobody or no user."""
+    actor = current_context().actor_id
+    try:
+        return None if actor is None else _user(actor, using)
+    except ValidationError:
+        return None
+
+
+def _user(user: Any, using: str) -> Any:
+    model = get_user_model()
+    try:
+        pk = model._meta.pk.to_python(getattr(user, "pk", user))
+        known = pk is not None and model._base_manager.using(using).filter(pk=pk).exists()
+    except (DjangoValidationError, OverflowError):
+        known = False
+    if not known:
+        raise ValidationError(f"by must be a user who exists, not {user!r}"[:200])
+    return pk
