@@ -128,3 +128,11 @@ def database_env(request: pytest.FixtureRequest) -> dict[str, str]:
     if connections["default"].vendor == "sqlite":
         return {}
     return {"DATABASE_URL": str(request.getfixturevalue("postgres_url"))}
+
+
+@pytest.fixture(autouse=True)
+def fresh_fee() -> None:
+    """No test reads the platform fee that the process remembers from another one."""
+    from core.fee_cache import begin_anew  # needs pytest-django's set-up
+
+    begin_anew()
