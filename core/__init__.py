@@ -38,6 +38,9 @@ _HOMES = {
     ],
     "core.model_mixins": [
         "AuditMixin",
+        "MetadataMixin",
+        "OrderableMixin",
+        "SlugMixin",
         "SoftDeleteMixin",
         "TableNamingMixin",
         "TenantMixin",

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import Any
+
 from core.lifecycle import LifecycleModel
-from core.model_mixins import TableNamingMixin, TimestampsPart, UUIDPart
+from core.model_mixins import TimestampsPart, UUIDPart
 from core.soft_deletion import SoftDeletePart
+from core.table_names import TableNamingMixin
+from core.tenant_part import TenantPart
 
 
 class TimeStampedModel(TimestampsPart):
@@ -28,6 +33,13 @@ class DBBaseModel(TableNamingMixin, UUIDPart, TimestampsPart):
         abstract = True
 
 
+class TenantBaseModel(DBBaseModel, TenantPart):
+    """A `DBBaseModel` whose rows belong to a tenant; `objects.for_tenant()` finds them."""
+
+    class Meta:
+        abstract = True
+
+
 class BaseModel(  # type: ignore[misc]  # the parts of soft deletion win over those of the life cycle
     DBBaseModel, TimeStampedModel, SoftDeleteModel, LifecycleModel
 ):
@@ -41,3 +53,10 @@ class BaseModel(  # type: ignore[misc]  # the parts of soft deletion win over th
     class Meta(SoftDeletePart.Meta):
         abstract = True
         ordering = ["-created_at"]
+
+
+def __getattr__(name: str) -> Any:
+    # On first use, since pydantic is not among the requirements.
+    if name == "PydanticBaseModel":
+        return import_module("core.pydantic_models").PydanticBaseModel
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

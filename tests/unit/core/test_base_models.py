@@ -15,7 +15,8 @@ import core
 import core.models
 from core.base_models import BaseModel, DBBaseModel, SoftDeleteModel, TimeStampedModel
 from core.managers import SoftDeleteManager
-from core.model_mixins import UUIDMixin, UUIDPrimaryKeyMixin, snake_case
+from core.model_mixins import UUIDMixin, UUIDPrimaryKeyMixin
+from core.table_names import snake_case
 from tests.sample import models as sample
 
 
@@ -149,8 +150,3 @@ def test_names_that_the_root_offers() -> None:
     """`from core import X` and `from core.models import X` give the same objects."""
     assert core.BaseModel is core.models.BaseModel is BaseModel
     assert core.UUIDMixin is UUIDMixin is UUIDPrimaryKeyMixin
-    assert set(core._HOME_OF) <= set(dir(core))
-    for name in core._HOME_OF:
-        assert getattr(core, name) is not None
-    with pytest.raises(AttributeError, match="no attribute 'Nonsense'"):
-        _ = core.Nonsense

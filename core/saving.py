@@ -1,0 +1,83 @@
+"""Columns that are filled in whenever a row is saved, whichever fields the caller names."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, ClassVar, Self
+
+from django.db import models
+
+_BY_POSITION = ("force_insert", "force_update", "using", "update_fields")
+
+
+class SavePart(models.Model):
+    """Lets the parts of a model fill in columns of theirs at each save."""
+
+    class Meta:
+        abstract = True
+
+    def save(
+        self,
+        *args: Any,
+        using: str | None = None,
+        update_fields: Iterable[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Save as Django does, with what the parts fill in; `update_fields=[]` saves nothing."""
+        if args:
+            # Django 5.2 still allows this; what it means must not depend on it.
+            options = {"using": using, "update_fields": update_fields} | kwargs
+            return self.save(**options | dict(zip(_BY_POSITION, args, strict=False)))
+        names = None if update_fields is None else set(update_fields)
+        if names is None:
+            self._fill_in(None, using)
+        elif names:
+            names |= self._fill_in(frozenset(names), using)
+        super().save(using=using, update_fields=names, **kwargs)
+        self._saved(names)
+
+    def _fill_in(self, names: frozenset[str] | None, using: str | None) -> set[str]:
+        """Set columns before a save of these fields (None: all); return which go with them."""
+        return set()
+
+    def _saved(self, names: Collection[str] | None) -> None:
+        """Note that these fields are stored now (None: all)."""
+
+
+class RememberingPart(SavePart):
+    """Knows what some columns held when the row was loaded, to tell what was set by hand."""
+
+    _remembered: ClassVar[tuple[str, ...]] = ("updated_by", "tenant_id")
+    # Replaced as a whole and never changed, since copies of the row share it.
+    _found: Mapping[str, Any] = {}
+
+    class Meta:
+        abstract = True
+
+    @classmethod
+    def from_db(
+        cls, db: str | None, field_names: Collection[str], values: Collection[Any], **options: Any
+    ) -> Self:
+        """Build the row as Django does, and remember what was in it."""
+        row = super().from_db(db, field_names, values, **options)
+        row._remember(row._remembered)
+        return row
+
+    def refresh_from_db(
+        self,
+        using: str | None = None,
+        fields: Iterable[str] | None = None,
+        from_queryset: models.QuerySet[Self] | None = None,
+    ) -> None:
+        """Reload as Django does, and remember what was loaded."""
+        fields = None if fields is None else list(fields)
+        super().refresh_from_db(using=using, fields=fields, from_queryset=from_queryset)
+        self._saved(fields)
+
+    def _saved(self, names: Collection[str] | None) -> None:
+        super()._saved(names)
+        self._remember(n for n in self._remembered if names is None or n in names)
+
+    def _remember(self, names: Iterable[str]) -> None:
+        held = self.__dict__
+        self._found = {**self._found, **{name: held[name] for name in names if name in held}}
