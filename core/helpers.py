@@ -13,6 +13,7 @@ from uuid import UUID
 from django.conf import settings
 from python_ipware import IpWare
 
+from core.choices import OTP_LENGTH
 from core.exceptions import ConfigurationError, ValidationError
 
 _UUID = re.compile(
@@ -47,6 +48,15 @@ def generate_token(length: int = 32) -> str:
     """
     require_whole("length", length, 1, _MAX_TOKEN)
     return secrets.token_urlsafe(length)[:length]
+
+
+def generate_otp(length: int = OTP_LENGTH) -> str:
+    """Return a random code of exactly `length` digits.
+
+    Raises `ValidationError` unless `length` is a whole number from 1 to 32.
+    """
+    require_whole("length", length, 1, _MAX_OTP)
+    return "".join(secrets.choice("0123456789") for _ in range(length))
 
 
 def hash_string(text: str, algorithm: str = "sha256") -> str:

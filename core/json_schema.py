@@ -124,4 +124,7 @@ def _frozen(value: Any) -> Any:
         return ("object", frozenset((key, _frozen(item)) for key, item in value.items()))
     if isinstance(value, list | tuple):
         return ("array", tuple(_frozen(item) for item in value))
-    return (isinstance(value, bool), value)
+    if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
+        # As a text: the hashes of numbers can be chosen so that all of them meet.
+        return ("number", str(int(value)) if value == value // 1 else repr(value))
+    return (type(value), value)
