@@ -76,5 +76,5 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_DB_REUSE_MAX = env.integer("CELERY_DB_REUSE_MAX", 10_000, minimum=1)
 
 CELERY_TIMEZONE = "UTC"
-CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_SCHEDULER = "config.beat:Scheduler"
 DJANGO_CELERY_BEAT_TZ_AWARE = True

@@ -23,6 +23,7 @@ from core.events.routing import Route, routing
 from core.events.state import State
 from core.events.store import Claimed, Lapsed, Release, Store, store_for
 from core.events.store.base import Due
+from core.events.trouble import drop_if_broken
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +80,18 @@ def sweep() -> Swept:
     finally:
         store.leave_duty(_DUTY, gap, json.dumps(remembered))
     return swept
+
+
+def attempt() -> None:
+    """Sweep, and only say so when the database is away or refuses: the next sweep is soon."""
+    drop_if_broken(conf.database)
+    try:
+        sweep()
+    except Exception as error:
+        logger.warning("a sweep failed: %s", type(error).__name__)
+        logger.debug("a sweep failed", exc_info=True)
+    finally:
+        drop_if_broken(conf.database)
 
 
 def reclaim() -> Swept:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from typing import Any
 
@@ -14,8 +13,6 @@ from core.events.conf import conf
 from core.events.delivery import Worked
 from core.events.doorbell import Listener, doorbell
 from core.events.trouble import drop_if_broken
-
-logger = logging.getLogger(__name__)
 
 # In a worker's processes: whether a task may wait there without holding up the worker itself.
 _may_linger = False
@@ -88,14 +85,7 @@ class SweepTimer(threading.Thread):
 
     def run(self) -> None:
         while not self._stopped.wait(conf.sweep_seconds):
-            try:
-                sweep.sweep()
-            except Exception as error:
-                # The database is away, or the broker is: the next sweep is soon.
-                logger.warning("the worker's sweep failed: %s", type(error).__name__)
-                logger.debug("the worker's sweep failed", exc_info=True)
-            finally:
-                drop_if_broken(conf.database)
+            sweep.attempt()
         connections.close_all()
 
     def stop(self) -> None:
