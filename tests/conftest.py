@@ -10,8 +10,10 @@ from django.test import TransactionTestCase
 
 from tests import services
 
+# What a power cut would take is no loss here.
 SQLITE_IN_TESTS = "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF"
-DATABASE_FIXTURES = {"db", "transactional_db", "database_env", "postgres_url"}
+POSTGRES_IN_TESTS = "-c synchronous_commit=off"
+DATABASE_FIXTURES = {"db", "transactional_db", "postgres_url"}
 MISSING = pytest.StashKey[dict[str, list[str]]]()
 
 
@@ -21,11 +23,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="run only tests that use a database: what a second run on another one needs",
     )
+    parser.addoption(
+        "--system",
+        choices=["all", "only", "none"],
+        default="all",
+        help="run only tests that start processes of the system, or none of them",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "postgres: runs only when the tests run on PostgreSQL")
     config.addinivalue_line("markers", "sqlite: runs only when the tests run on SQLite")
+    config.addinivalue_line("markers", "system: starts processes of the system and waits for them")
     config.stash[MISSING] = {}
     from config.celery import app  # needs pytest-django's set-up
 
@@ -39,8 +48,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     dropped = [item for item in items if item.get_closest_marker(other)]
     if config.getoption("--only-database"):
         dropped += [item for item in items if not _uses_database(item)]
-    config.hook.pytest_deselected(items=dropped)
-    items[:] = [item for item in items if item not in set(dropped)]
+    if (part := config.getoption("--system")) != "all":
+        wanted = part == "only"
+        dropped += [item for item in items if bool(item.get_closest_marker("system")) != wanted]
+    left_out = set(dropped)
+    config.hook.pytest_deselected(items=list(left_out))
+    items[:] = [item for item in items if item not in left_out]
 
 
 def _uses_database(item: pytest.Item) -> bool:
@@ -91,6 +104,7 @@ def django_db_modify_db_settings(workdir: Path) -> None:
         settings["OPTIONS"] = settings["OPTIONS"] | {"init_command": SQLITE_IN_TESTS}
     else:
         settings["TEST"]["NAME"] = f"test_{settings['NAME']}_{os.getpid()}"
+        settings["OPTIONS"] = settings["OPTIONS"] | {"options": POSTGRES_IN_TESTS}
 
 
 @pytest.fixture(scope="session")
@@ -120,14 +134,6 @@ def broker_url(request: pytest.FixtureRequest) -> str:
         return str(request.getfixturevalue("rabbitmq_url"))
     url = str(request.getfixturevalue("redis_url"))
     return url.replace("unix://", "redis+socket://").replace("?db=", "?virtual_host=")
-
-
-@pytest.fixture(scope="session")
-def database_env(request: pytest.FixtureRequest) -> dict[str, str]:
-    """The environment that puts a `Stack` on the kind of database that the tests run on."""
-    if connections["default"].vendor == "sqlite":
-        return {}
-    return {"DATABASE_URL": str(request.getfixturevalue("postgres_url"))}
 
 
 @pytest.fixture(autouse=True)

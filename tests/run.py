@@ -1,8 +1,10 @@
 """Runs the test suite: all of it on SQLite, then what uses a database again on PostgreSQL.
 
-`python -m tests.run [pytest arguments]`. Each run is one pytest process. Servers are those of the
-environment, those on this machine, or embedded ones; what cannot be had is named at the end, and
-fails the run where the environment says CI=true. The last line counts the tests of both runs.
+`python -m tests.run [pytest arguments]`. Each run is one pytest process. Tests that start the
+system's processes mostly wait for them, so they run beside the others; their output follows at the
+end. Servers are those of the environment, those on this machine, or embedded ones; what cannot be
+had is named at the end, and fails the run where the environment says CI=true. The last line counts
+the tests of all runs.
 """
 
 import os
@@ -11,71 +13,129 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 from xml.etree import ElementTree
 
 from tests import services
 
 LONGEST_RUN_SECONDS = 600
+STOPPED = 124
+NO_TESTS = 5
 MISSING_SERVICE = re.compile(r"needs \w+: ")
+ON_SQLITE = {"DATABASE_URL": ""}
 
 
 @dataclass
 class Outcome:
     """What came of one pytest process."""
 
-    database: str
+    name: str
     passed: int = 0
     failed: int = 0
     skipped: int = 0
     seconds: float = 0
-    exit_code: int = 0
+    exit_code: int = NO_TESTS
     missing: dict[str, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
         counts = f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
-        return f"{self.database:<11}{counts} in {self.seconds:.0f} s"
+        return f"{self.name:<11}{counts} in {self.seconds:.0f} s"
+
+
+class Run:
+    """One pytest process."""
+
+    def __init__(
+        self,
+        name: str,
+        environment: Mapping[str, str],
+        arguments: Sequence[str],
+        workdir: Path,
+        output: IO[bytes] | None = None,
+    ) -> None:
+        self._name = name
+        self._report = workdir / f"{name}.xml"
+        self._started = time.monotonic()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "pytest", f"--junitxml={self._report}", *arguments],
+            env={**os.environ, "ENV_FILE": os.devnull, **environment},
+            stdout=output,
+            stderr=subprocess.STDOUT if output else None,
+        )
+
+    def outcome(self) -> Outcome:
+        """Wait for the end, by force after a while, and return what came of it."""
+        limit = self._started + LONGEST_RUN_SECONDS - time.monotonic()
+        try:
+            code = self._process.wait(max(0, limit))
+        except subprocess.TimeoutExpired:
+            self.end()
+            code = STOPPED
+            print(f"{self._name}: stopped after {LONGEST_RUN_SECONDS} s.", flush=True)
+        outcome = Outcome(self._name, exit_code=code)
+        if self._report.exists():
+            _count(ElementTree.parse(self._report).getroot(), outcome)
+        return outcome
+
+    def end(self) -> None:
+        """End the process if it still runs."""
+        self._process.terminate()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the suite on both databases, print the account, return the exit code."""
     with tempfile.TemporaryDirectory(prefix="signalbox-tests-") as directory:
         workdir = Path(directory)
-        outcomes = [_run("SQLite", {"DATABASE_URL": ""}, arguments, workdir)]
-        try:
-            with services.postgres_database(workdir) as url:
-                again = ["--only-database", *arguments]
-                outcomes.append(_run("PostgreSQL", {"DATABASE_URL": url}, again, workdir))
-        except services.Missing as missing:
-            outcomes.append(Outcome("PostgreSQL", missing={f"{missing} (the second run)": 0}))
+        with _beside("processes", ["--system=only", *arguments], workdir) as outcomes:
+            _title("SQLite")
+            on_sqlite = Run("SQLite", ON_SQLITE, ["--system=none", *arguments], workdir)
+            outcomes.append(on_sqlite.outcome())
+            outcomes.append(_on_postgresql(arguments, workdir))
     return _report(outcomes)
 
 
-def _run(
-    database: str, environment: Mapping[str, str], arguments: Sequence[str], workdir: Path
-) -> Outcome:
-    print(f"\n=== {database} ===", flush=True)
-    report = workdir / f"{database}.xml"
-    started = time.monotonic()
+@contextmanager
+def _beside(name: str, arguments: Sequence[str], workdir: Path) -> Iterator[list[Outcome]]:
+    """Have a run going on beside the block, which collects outcomes; its output follows then."""
+    outcomes: list[Outcome] = []
+    with (workdir / f"{name}.log").open("w+b") as log:
+        run = Run(name, ON_SQLITE, arguments, workdir, log)
+        try:
+            yield outcomes
+            outcomes.append(run.outcome())
+        finally:
+            run.end()
+            _title(name)
+            log.seek(0)
+            print(log.read().decode(errors="replace"), flush=True)
+
+
+def _on_postgresql(arguments: Sequence[str], workdir: Path) -> Outcome:
+    _title("PostgreSQL")
+    again = ["--system=none", "--only-database", *arguments]
     try:
-        code = subprocess.run(
-            [sys.executable, "-m", "pytest", f"--junitxml={report}", *arguments],
-            env={**os.environ, "ENV_FILE": os.devnull, **environment},
-            timeout=LONGEST_RUN_SECONDS,
-            check=False,
-        ).returncode
-    except subprocess.TimeoutExpired:
-        code = 124
-        print(f"pytest was stopped after {LONGEST_RUN_SECONDS} s.", flush=True)
-    outcome = Outcome(database, seconds=time.monotonic() - started, exit_code=code)
-    if report.exists():
-        _count(ElementTree.parse(report).getroot(), outcome)
-    return outcome
+        with services.postgres_database(workdir) as url:
+            return Run("PostgreSQL", {"DATABASE_URL": url}, again, workdir).outcome()
+    except services.Missing as missing:
+        return Outcome("PostgreSQL", missing={f"{missing} (the second run)": 0})
+
+
+def _title(name: str) -> None:
+    print(f"\n=== {name} ===", flush=True)
 
 
 def _count(root: ElementTree.Element, outcome: Outcome) -> None:
+    for suite in root.iter("testsuite"):
+        outcome.seconds += float(suite.get("time", 0))
     for case in root.iter("testcase"):
         skipped = case.find("skipped")
         if case.find("failure") is not None or case.find("error") is not None:
@@ -100,8 +160,15 @@ def _report(outcomes: Sequence[Outcome]) -> int:
     for reason, count in missing.items():
         print(f"could not run {count or 'any'} tests: {reason}")
     print(f"{sum(o.passed for o in outcomes)} passed, {sum(o.failed for o in outcomes)} failed")
-    in_ci = os.environ.get("CI") == "true"
-    return max([int(bool(missing and in_ci)), *(outcome.exit_code for outcome in outcomes)])
+    return _exit_code(outcomes, missing)
+
+
+def _exit_code(outcomes: Sequence[Outcome], missing: Mapping[str, int]) -> int:
+    if missing and os.environ.get("CI") == "true":
+        return 1
+    # Where arguments choose tests, a run may have none of them, but not all runs.
+    codes = [outcome.exit_code for outcome in outcomes if outcome.exit_code != NO_TESTS]
+    return max(codes, default=NO_TESTS)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ import signal
 import sys
 import time
 
-GRACE_SECONDS = 10.0
+# A little more than a worker may take to finish what it does (CELERY_SOFT_SHUTDOWN_SECONDS here).
+GRACE_SECONDS = 6.0
 
 
 def main() -> None:

@@ -128,7 +128,9 @@ class Stack:
         try:
             self._start_servers()
             with ThreadPoolExecutor() as pool:
-                steps = [("migrate", "--no-input"), ("collectstatic", "--no-input")]
+                steps = [("migrate", "--no-input")]
+                if "web" in self._processes:
+                    steps.append(("collectstatic", "--no-input"))
                 list(pool.map(lambda step: self.manage(*step), steps))
             self._add_processes()
             for name in self._processes:

@@ -6,6 +6,8 @@ import pytest
 
 from tests.acceptance.support import KINDS, Site
 
+pytestmark = pytest.mark.system
+
 
 @pytest.mark.parametrize("kind", KINDS, indirect=True, ids="+".join)
 def test_an_event_fired_by_the_web_process_takes_effect(site: Site) -> None:

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import pytest
 
+pytestmark = pytest.mark.system
 ROOT = Path(__file__).resolve().parents[2]
 ORDERS = 120
 

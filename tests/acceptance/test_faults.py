@@ -12,7 +12,10 @@ import pytest
 from tests.acceptance.support import USUAL, Site, until
 from tests.nodes import LocalProcess
 
+pytestmark = pytest.mark.system
 LONG = 60.0
+# Enough to end a process meanwhile, and less than the lease of the slow handler.
+A_WHILE = 3.0
 
 
 @pytest.fixture
@@ -27,7 +30,7 @@ def beat(env: dict[str, str], tmp_path: Path) -> Iterator[LocalProcess]:
 @pytest.mark.parametrize("kind", [USUAL], indirect=True, ids="+".join)
 def test_a_killed_worker_loses_nothing_and_doubles_nothing_atomic(site: Site) -> None:
     """What a worker held when it died is handled again, outside under the same delivery_id."""
-    site.order(seconds=1.0)
+    site.order(seconds=A_WHILE)
     until(lambda: "packed" in site.steps())
     site.worker.kill("SIGKILL")
     site.order(20)
@@ -61,7 +64,7 @@ class TestWithoutWakeUps:
     def test_without_beat_the_workers_own_timer_finds_the_work(self, site: Site) -> None:
         """A lost wake-up costs about a second, with beat dead as well."""
         site.order(3)
-        site.wait_for(*["billed"] * 3, seconds=4)
+        site.wait_for(*["billed"] * 3, seconds=10)
 
     @pytest.mark.parametrize("variables", [{"EVENTS_SWEEP_SECONDS": "3600"}])
     def test_beat_finds_the_work(self, site: Site, beat: LocalProcess) -> None:
@@ -86,7 +89,7 @@ def test_sigterm_lets_running_handlers_finish(site: Site) -> None:
 @pytest.mark.parametrize("variables", [{"CELERY_SOFT_SHUTDOWN_SECONDS": "0.5"}])
 def test_sigterm_does_not_wait_without_end(site: Site) -> None:
     """A handler that takes longer than the shutdown may is handled again by the next worker."""
-    site.order(seconds=1.5)
+    site.order(seconds=A_WHILE)
     until(lambda: "packed" in site.steps())
     site.worker.kill("SIGTERM")
     site.worker.wait(LONG)

@@ -14,6 +14,7 @@ from config.stack.servers import free_port
 from tests.acceptance.support import PATIENCE, Site, until
 from tests.nodes import LocalProcess
 
+pytestmark = pytest.mark.system
 LOGIN = ("signalbox", "secret")
 
 

@@ -17,6 +17,7 @@ import pytest
 from config.settings.environment import BASE_DIR
 from config.stack import Stack
 
+pytestmark = pytest.mark.system
 OWN_VARIABLES = ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "SECRET_KEY")
 
 
@@ -86,10 +87,15 @@ def test_nothing_survives_kill_9(up: "subprocess.Popen[str]") -> None:
     until(lambda: not living(family), 20)
 
 
-@pytest.mark.django_db
-def test_a_killed_worker_comes_back(tmp_path: Path, database_env: dict[str, str]) -> None:
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """The address of each kind of database in turn; none is SQLite in the work directory."""
+    return str(request.getfixturevalue("postgres_url")) if request.param == "postgresql" else ""
+
+
+def test_a_killed_worker_comes_back(tmp_path: Path, database_url: str) -> None:
     """kill -9 of a worker and its pool is answered by a new worker; so is that of the broker."""
-    env = {"REDIS_URL": "", "CELERY_BROKER_URL": "", "DATABASE_URL": "", **database_env}
+    env = {"REDIS_URL": "", "CELERY_BROKER_URL": "", "DATABASE_URL": database_url}
     with Stack(tmp_path, env=env, processes=["worker"], workers=1) as stack:
         first = stack.pid("worker-1")
         stack.kill("worker-1")

@@ -25,13 +25,14 @@ def bill(events: list[Event]) -> None:
     name="ship",
     queue=f"{settings.QUEUE_PREFIX}default",
     when=lambda event: event.data["seconds"] > 0,
-    lease=2.0,
+    lease=4.0,
     backoff=SOON,
 )
 def ship(event: Event) -> None:
-    """Take a while between two steps that anyone can see."""
+    """Take a while between two steps that anyone can see; not again when it is repeated."""
     _effect(event, "packed").save()
-    time.sleep(event.data["seconds"])
+    if event.attempt == 1:
+        time.sleep(event.data["seconds"])
     _effect(event, "shipped").save()
 
 

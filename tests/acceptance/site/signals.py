@@ -1,4 +1,4 @@
 from core.events import EventSignal
 
 ordered = EventSignal("site.ordered")
-"""Arguments: run, seconds (how long the slow handler takes; 0: it is not called)."""
+"""Arguments: run, seconds (how long the slow handler takes at first; 0: it is not called)."""

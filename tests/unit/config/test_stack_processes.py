@@ -14,6 +14,7 @@ import pytest
 from config.settings.environment import BASE_DIR
 from config.stack import ManagedProcess, StackError, Supervisor, guardian
 
+pytestmark = pytest.mark.system
 SLEEP = "import time; print('up', flush=True); time.sleep(600)"
 # A leader with a child of its own, as a worker with its pool; the child ignores SIGTERM.
 FAMILY = """
