@@ -6,7 +6,7 @@ asyncio tasks have tenants of their own, and every event takes it along into the
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import TracebackType
@@ -24,6 +24,7 @@ from django.db.models.sql.where import WhereNode
 
 from core.context import Context, changed, current_context, set_context
 from core.exceptions import TenantError
+from core.helpers import shortened
 
 Row = TypeVar("Row", bound=models.Model, covariant=True)
 
@@ -136,20 +137,25 @@ def tenant_id_of(tenant: Any) -> str:
 def _text_of(name: str, value: Any, length: int) -> str:
     key = value.pk if isinstance(value, models.Model) else value
     if isinstance(key, bool) or not isinstance(key, str | int | UUID):
-        raise TenantError(f"{name} must be a text, a number, a UUID or saved, got {value!r:.100}")
-    text = str(key)
+        raise TenantError(
+            f"{name} must be a text, a number, a UUID or a saved instance, got {shortened(value)}"
+        )
+    fits = not isinstance(key, int) or key.bit_length() < 3 * length
+    text = str(key) if fits else ""
     if not text.strip() or len(text) > length or "\x00" in text:
-        raise TenantError(f"{name} must be 1 to {length} characters without NUL, got {text!r:.100}")
+        raise TenantError(
+            f"{name} must be 1 to {length} characters without NUL, got {shortened(key)}"
+        )
     return text
 
 
 def _roles_of(roles: Iterable[str]) -> tuple[str, ...]:
     if isinstance(roles, str) or not isinstance(roles, Iterable):
-        raise TenantError(f"roles must be a collection of texts, got {roles!r:.100}")
+        raise TenantError(f"roles must be a collection of texts, got {shortened(roles)}")
     found = tuple(roles)
     for role in found:
         if not isinstance(role, str) or not role:
-            raise TenantError(f"a role must be a text, got {role!r:.100}")
+            raise TenantError(f"a role must be a text, got {shortened(role)}")
     return found
 
 
@@ -224,7 +230,7 @@ def _is_scoped(where: WhereNode) -> bool:
 
 
 class _ScopedQueries(TenantQuerySet[Any]):
-    """What a scoped manager puts before the queryset class of the model: writes keep to it too."""
+    """Makes the writes of a scoped queryset keep to the current tenant as well."""
 
     def create(self, **kwargs: Any) -> Any:
         if _is_scoped(self.query.where):
@@ -254,11 +260,11 @@ class _ScopedQueries(TenantQuerySet[Any]):
         return super().update_or_create(defaults, create_defaults, **kwargs)
 
 
-def _refuse_others(values: Any) -> None:
-    tenant_id = require_current_tenant()
-    if "tenant_id" in values and values["tenant_id"] != tenant_id:
+def _refuse_others(values: Mapping[str, Any]) -> None:
+    current = require_current_tenant()
+    if "tenant_id" in values and tenant_id_of(values["tenant_id"]) != current:
         raise TenantError(
-            f"tenant_id={values['tenant_id']!r:.100} is not the current tenant {tenant_id!r}; "
+            f"tenant_id={shortened(values['tenant_id'])} is not the current tenant {current!r}; "
             "make it the current one, or write through all_tenants()"
         )
 
@@ -275,21 +281,14 @@ class TenantScopedManager(models.Manager[Any]):
 
     def contribute_to_class(self, cls: type[models.Model], name: str) -> None:
         """Become a manager that scopes what the model inherits under this name."""
-        inherited = _inherited_manager(cls, name)
-        if isinstance(self, inherited):
-            super().contribute_to_class(cls, name)
-            return
-        queries: Any = inherited._queryset_class  # type: ignore[attr-defined]  # Django's own
+        managers = [type(self), *_inherited_managers(cls, name)]
+        queries: list[Any] = [_ScopedQueries, *(each._queryset_class for each in managers)]
         scoped = type(
-            f"TenantScoped{inherited.__name__}",
-            (type(self), inherited),
-            {
-                "_queryset_class": type(
-                    f"TenantScoped{queries.__name__}", (_ScopedQueries, queries), {}
-                )
-            },
+            f"TenantScoped{cls.__name__}Manager",
+            _most_special(managers),
+            {"_queryset_class": type("TenantScopedQuerySet", _most_special(queries), {})},
         )
-        scoped().contribute_to_class(cls, name)
+        models.Manager.contribute_to_class(scoped(), cls, name)
 
     def get_queryset(self) -> Any:
         """Return the rows of the tenant that will be current when they are read."""
@@ -318,9 +317,17 @@ class TenantScopedManager(models.Manager[Any]):
         return found
 
 
-def _inherited_manager(model: type[models.Model], name: str) -> type[models.Manager[Any]]:
-    for parent in model.__mro__[1:]:
-        for manager in parent._meta.local_managers if hasattr(parent, "_meta") else ():
-            if manager.name == name:
-                return type(manager)
-    return TenantManager
+def _inherited_managers(model: type[models.Model], name: str) -> list[Any]:
+    parents = [parent for parent in model.__mro__[1:] if hasattr(parent, "_meta")]
+    managers = [manager for parent in parents for manager in parent._meta.local_managers]
+    return [type(manager) for manager in managers if manager.name == name]
+
+
+def _most_special(classes: Iterable[type]) -> tuple[type, ...]:
+    """Return these classes without those that another of them is derived from."""
+    found = list(dict.fromkeys(classes))
+    return tuple(
+        each
+        for each in found
+        if not any(other is not each and issubclass(other, each) for other in found)
+    )
