@@ -79,8 +79,8 @@ class AuditPart(RememberingPart):
     def _fill_in_actor(self, name: str) -> None:
         actor = current_context().actor_id
         held = self.__dict__.get(name)
-        by_hand = held is not None and held != self._found.get(name)
+        by_hand = held is not None and held != self._noted.get(name)
         if actor is not None and not by_hand:
             setattr(self, name, actor)
             # It stays "not set by hand" should this save fail.
-            self._found = {**self._found, name: actor}
+            self._noted = {**self._noted, name: actor}

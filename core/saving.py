@@ -47,9 +47,9 @@ class SavePart(models.Model):
 class RememberingPart(SavePart):
     """Knows what some columns held when the row was loaded, to tell what was set by hand."""
 
-    _remembered: ClassVar[tuple[str, ...]] = ("updated_by", "tenant_id")
+    _noted_names: ClassVar[tuple[str, ...]] = ("updated_by", "tenant_id")
     # Replaced as a whole and never changed, since copies of the row share it.
-    _found: Mapping[str, Any] = {}
+    _noted: Mapping[str, Any] = {}
 
     class Meta:
         abstract = True
@@ -60,7 +60,7 @@ class RememberingPart(SavePart):
     ) -> Self:
         """Build the row as Django does, and remember what was in it."""
         row = super().from_db(db, field_names, values, **options)
-        row._remember(row._remembered)
+        row._note(row._noted_names)
         return row
 
     def refresh_from_db(
@@ -76,8 +76,8 @@ class RememberingPart(SavePart):
 
     def _saved(self, names: Collection[str] | None) -> None:
         super()._saved(names)
-        self._remember(n for n in self._remembered if names is None or n in names)
+        self._note(n for n in self._noted_names if names is None or n in names)
 
-    def _remember(self, names: Iterable[str]) -> None:
+    def _note(self, names: Iterable[str]) -> None:
         held = self.__dict__
-        self._found = {**self._found, **{name: held[name] for name in names if name in held}}
+        self._noted = {**self._noted, **{name: held[name] for name in names if name in held}}

@@ -104,8 +104,8 @@ class TenantPart(RememberingPart):
         made_here = self._state.adding and self._meta.pk.has_default()
         if self.pk is None or made_here:
             return None
-        if "tenant_id" in self._found:
-            return str(self._found["tenant_id"])
+        if "tenant_id" in self._noted:
+            return str(self._noted["tenant_id"])
         using = using or router.db_for_write(type(self), instance=self)
         rows = type(self)._base_manager.using(using).filter(pk=self.pk)
         stored: str | None = rows.values_list("tenant_id", flat=True).first()

@@ -7,10 +7,19 @@ from uuid import uuid4
 
 from django.db import models
 
-from core.base_models import BaseModel, DBBaseModel, TimeStampedModel
+from core.base_models import BaseModel, DBBaseModel, TenantBaseModel, TimeStampedModel
 from core.constraints import UniqueActiveConstraint
 from core.lifecycle import LifecycleModel
-from core.model_mixins import SoftDeleteMixin, TimestampMixin, UUIDPrimaryKeyMixin
+from core.model_mixins import (
+    AuditMixin,
+    MetadataMixin,
+    OrderableMixin,
+    SlugMixin,
+    SoftDeleteMixin,
+    TenantMixin,
+    TimestampMixin,
+    UUIDPrimaryKeyMixin,
+)
 
 
 class Shelf(BaseModel):
@@ -230,7 +239,7 @@ class Document(BaseModel):
         return self.title
 
 
-class Contract(Document):
+class Deed(Document):
     """A document in a table of its own."""
 
     value = models.IntegerField(default=0)
@@ -239,7 +248,7 @@ class Contract(Document):
 class Signature(BaseModel):
     """A model that goes with a row of a child model."""
 
-    contract = models.ForeignKey(Contract, on_delete=models.CASCADE)
+    deed = models.ForeignKey(Deed, on_delete=models.CASCADE)
 
 
 class Remark(SoftDeleteMixin):
@@ -270,3 +279,77 @@ class Reading(BaseModel):
     restricts = models.ForeignKey(Document, on_delete=models.RESTRICT, null=True)
     lets_go = models.ForeignKey(Folder, on_delete=models.SET_NULL, null=True, related_name="+")
     goes_along = models.ForeignKey(Folder, on_delete=models.CASCADE, null=True, related_name="+")
+
+
+class UserProfile(DBBaseModel):
+    """The lean base alone, with a name of two words."""
+
+    email = models.EmailField(default="")
+
+
+class Contract(DBBaseModel, AuditMixin):
+    """Who made it and who saved it last, after the base."""
+
+    title = models.CharField(max_length=50, default="")
+
+
+class Membership(DBBaseModel, TenantMixin):
+    """A tenant's row, the mixin after the base."""
+
+
+class Customer(TenantBaseModel):
+    """A tenant's row by its base."""
+
+    name = models.CharField(max_length=50, default="")
+
+
+class Invoice(BaseModel, AuditMixin, TenantMixin, MetadataMixin, OrderableMixin, SlugMixin):
+    """All mixins after the base model."""
+
+
+class Receipt(SlugMixin, OrderableMixin, MetadataMixin, TenantMixin, AuditMixin, BaseModel):
+    """All mixins before the base model."""
+
+
+class Lead(TenantBaseModel, SoftDeleteMixin):
+    """A tenant's row that is marked instead of removed."""
+
+
+class Step(OrderableMixin, SlugMixin, MetadataMixin, AuditMixin, TenantMixin):
+    """Mixins alone, with an integer key."""
+
+
+class Bid(TenantMixin, LifecycleModel):
+    """A tenant's row that announces what happens to it, without soft deletion."""
+
+    amount = models.IntegerField(default=0)
+
+
+class Trial(Customer):
+    """A customer with a table of its own beside the parent's."""
+
+    days = models.IntegerField(default=30)
+
+
+class Parcel(BaseModel, TenantMixin):
+    """A tenant's row that is seen by its tenant only."""
+
+    customer = models.ForeignKey(
+        Customer, on_delete=models.CASCADE, null=True, related_name="parcels"
+    )
+    code = models.CharField(max_length=20, default="")
+
+    objects = TenantScopedManager()
+
+
+class Locker(TenantMixin, BaseModel):
+    """The same with the mixin first."""
+
+    objects = TenantScopedManager()
+
+
+class Member(TenantBaseModel):
+    """A tenant's row with a unique value."""
+
+    email = models.EmailField(unique=True)
+    active = models.BooleanField(default=True)
