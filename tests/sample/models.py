@@ -20,6 +20,7 @@ from core.model_mixins import (
     TimestampMixin,
     UUIDPrimaryKeyMixin,
 )
+from core.tenancy import TenantScopedManager
 
 
 class Shelf(BaseModel):
