@@ -11,8 +11,9 @@ from core.events import EventSignal, registry
 class GrowingRoute:
     """One handler, and the events that reach it: first none, then those that are added."""
 
-    def __init__(self, handler: Callable[..., Any], **options: Any) -> None:
+    def __init__(self, handler: Callable[..., Any], *, name: str, **options: Any) -> None:
         self._handler = handler
+        self._name = name
         self._options = options
         # A dict keeps the order and drops repeats.
         self._patterns: dict[str, None] = {}
@@ -21,5 +22,7 @@ class GrowingRoute:
         """Let these events reach the handler as well."""
         names = [each if isinstance(each, str) else each.name for each in signals_or_globs]
         self._patterns.update(dict.fromkeys(names))
-        # The same handler under the same name again replaces its line in the registry.
-        registry.route(*self._patterns, **self._options)(self._handler)
+        for route in registry.routes():
+            if route.name == self._name and route.handler is self._handler:
+                registry.unroute(self._name)
+        registry.route(*self._patterns, name=self._name, **self._options)(self._handler)

@@ -54,8 +54,9 @@ class SignalRegistry:
 
         The options are those of `Route`; see docs/reference. A handler may also be given as a
         dotted path: `registry.route(order_paid)("shop.handlers.send_receipt")`.
+        A function may have several routes, each with a `name` of its own.
         Raises InvalidRoute or UnknownOption that name the value, DuplicateRoute when the name
-        belongs to another function.
+        belongs to another function, or to this one with other signals or options.
         """
         chosen = _complete(options)
         patterns = _patterns(signals_or_globs)

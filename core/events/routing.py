@@ -6,7 +6,7 @@ import inspect
 import logging
 import re
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
 from threading import Lock
 from typing import Any
@@ -81,6 +81,15 @@ class Route:
         if inspect.isawaitable(result):
             async_to_sync(_awaited)(result)
 
+    def same_as(self, other: Route) -> bool:
+        """Tell whether this is the same line of the wiring table once more."""
+        compared = (each.name for each in fields(self) if each.name not in ("handler", "when"))
+        return (
+            _is_same_handler(self.handler, other.handler)
+            and _is_same_code(self.when, other.when)
+            and all(getattr(self, name) == getattr(other, name) for name in compared)
+        )
+
     @property
     def limited(self) -> bool:
         """Whether claims of this route are counted over all workers."""
@@ -90,6 +99,44 @@ class Route:
     def origin(self) -> str:
         """Where the handler is defined, as `module.qualname`."""
         return dotted_path(self.handler)
+
+
+def _is_same_handler(one: Any, other: Any) -> bool:
+    """Tell whether two handlers are one, though its module may have been loaded twice."""
+    if one is other:
+        return True
+    one, other = _function(one), _function(other)
+    # A nested function may exist more than once.
+    return one is not None and "<" not in one.__qualname__ and _is_same_code(one, other)
+
+
+def _is_same_code(one: Any, other: Any) -> bool:
+    return one is other or (
+        inspect.isfunction(one)
+        and inspect.isfunction(other)
+        and dotted_path(one) == dotted_path(other)
+        and one.__code__.co_filename == other.__code__.co_filename
+        and one.__code__.co_firstlineno == other.__code__.co_firstlineno
+    )
+
+
+def _function(handler: Any) -> Any:
+    """Return the function of a handler or of a Celery task, None for other callables."""
+    run = getattr(handler, "run", None)
+    handler = handler if run is None else getattr(run, "__func__", run)
+    return handler if inspect.isfunction(handler) else None
+
+
+def _clash(known: Route, route: Route) -> str:
+    if _is_same_handler(known.handler, route.handler):
+        return (
+            f"{route.origin} is registered as {route.name!r} already, with other signals or "
+            "options: give each of its routes a name with name=..., or unroute() the one before"
+        )
+    return (
+        f"the route name {route.name!r} belongs to {known.origin} already; "
+        f"give {route.origin} another one with name=..."
+    )
 
 
 async def _awaited(result: Awaitable[object]) -> None:
@@ -119,16 +166,13 @@ class Routing:
     def add(self, route: Route) -> None:
         """Add a route.
 
-        Raises DuplicateRoute when the name belongs to another function. The same function again
-        (a second autodiscovery) replaces its route.
+        Raises DuplicateRoute when the name is taken. The same function with the same patterns and
+        options again (a second autodiscovery, a module that is loaded anew) replaces its route.
         """
         with self._lock:
             known = self._routes.get(route.name)
-            if known is not None and known.handler is not route.handler:
-                raise DuplicateRoute(
-                    f"the route name {route.name!r} belongs to {known.origin} already; "
-                    f"give {route.origin} another one with name=..."
-                )
+            if known is not None and not known.same_as(route):
+                raise DuplicateRoute(_clash(known, route))
             self._routes[route.name] = route
             self._matches = {}
 
