@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from django.core.exceptions import PermissionDenied, SuspiciousOperation
-from django.http import Http404, HttpRequest, QueryDict, RawPostDataException
+from django.core.exceptions import SuspiciousOperation
+from django.http import HttpRequest, QueryDict, RawPostDataException
 from django.utils.encoding import escape_uri_path
 
 from core.decorators.calls import (
@@ -22,7 +22,7 @@ from core.decorators.calls import (
     user_id_of,
     wrapped,
 )
-from core.exceptions import AppException
+from core.error_responses import as_app_exception
 from core.redaction import is_secret
 
 logger = logging.getLogger(__name__)
@@ -98,11 +98,8 @@ class _Record:
 
 
 def _status_of(error: Exception) -> int:
-    if isinstance(error, AppException):
-        return error.status_code
-    # What the REST framework raises has the attribute as well.
-    known = {Http404: 404, PermissionDenied: 403}.get(type(error), 500)
-    return int(getattr(error, "status_code", known))
+    # What the REST framework raises says it itself.
+    return int(getattr(error, "status_code", 0) or as_app_exception(error).status_code)
 
 
 def _body_of(request: HttpRequest) -> str:
