@@ -184,7 +184,10 @@ class Club(BaseModel):
 class Profile(models.Model):
     """What belongs to a user, as `user.profile`."""
 
-    user = models.OneToOneField("auth.User", on_delete=models.CASCADE, related_name="profile")
+    # Without a constraint: these tables are made before those of apps that have migrations.
+    user = models.OneToOneField(
+        "auth.User", on_delete=models.CASCADE, related_name="profile", db_constraint=False
+    )
 
     def __str__(self) -> str:
         return f"profile {self.pk}"
@@ -194,7 +197,9 @@ class Gathering(models.Model):
     """Something with a host (a profile), a manager (a user) and a maker (a user's key)."""
 
     host = models.ForeignKey(Profile, on_delete=models.CASCADE, null=True)
-    manager = models.ForeignKey("auth.User", on_delete=models.CASCADE, null=True)
+    manager = models.ForeignKey(
+        "auth.User", on_delete=models.CASCADE, null=True, db_constraint=False
+    )
     created_by = models.CharField(max_length=64, default="")
     seats = models.IntegerField(default=0)
 
