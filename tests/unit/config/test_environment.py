@@ -95,7 +95,7 @@ def test_env_example_lists_every_variable(tmp_path: Path) -> None:
     """`.env.example` names exactly the variables that are read."""
     reader = environment()
     Options.read(reader, tmp_path)
-    listed = re.findall(r"^([A-Z_]+)=", (BASE_DIR / ".env.example").read_text(), re.MULTILINE)
+    listed = re.findall(r"^([A-Z0-9_]+)=", (BASE_DIR / ".env.example").read_text(), re.MULTILINE)
     assert sorted(listed) == sorted(env.names | reader.names)
 
 

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from django.test import override_settings
+from django.conf import settings
 
 from config.settings.environment import BASE_DIR
 from core import guards
@@ -48,22 +48,22 @@ def test_as_the_handbook_uses_it() -> None:
     "databases",
     [{}, {"default": {}}, {"default": {"ENGINE": "django.db.backends.dummy"}}, None, "text"],
 )
-def test_without_a_default_database(databases: object) -> None:
+def test_without_a_default_database(databases: object, monkeypatch: pytest.MonkeyPatch) -> None:
     """Settings without a usable default database are no database, whatever is in their place."""
-    with override_settings(DATABASES=databases):
-        assert is_database_available() is False
-        with pytest.raises(ImportError, match="DATABASE_URL"):
-            require_database()
+    monkeypatch.setattr(settings, "DATABASES", databases)
+    assert is_database_available() is False
+    with pytest.raises(ImportError, match="DATABASE_URL"):
+        require_database()
 
 
 def test_without_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     """PostgreSQL without psycopg is named with what to install."""
     monkeypatch.setitem(sys.modules, "psycopg", None)
     postgresql = {"default": {"ENGINE": "django.db.backends.postgresql"}}
-    with override_settings(DATABASES=postgresql):
-        assert is_database_available() is False
-        with pytest.raises(ImportError, match="install psycopg"):
-            require_database()
+    monkeypatch.setattr(settings, "DATABASES", postgresql)
+    assert is_database_available() is False
+    with pytest.raises(ImportError, match="install psycopg"):
+        require_database()
 
 
 def test_without_schemas(monkeypatch: pytest.MonkeyPatch) -> None:
