@@ -86,7 +86,8 @@ def announce_unmarked(
         return
     live = (False, None)
     if exact:
-        rows = ((pk, _changes(model, (True, at), live)) for pk, at in deleted_at.items())
+        alike = {at: _changes(model, (True, at), live) for at in set(deleted_at.values())}
+        rows = ((pk, alike[at]) for pk, at in deleted_at.items())
         announce_bulk(model, rows, using, exact=True, signal=model_restored)
     else:
         changes = _changes(model, (True, None), live)

@@ -2,7 +2,8 @@
 
 What comes back with a row is what went with it: the rows that refer to it and have the very same
 `deleted_at`, as all rows of one deletion have. That needs no column for the deletion, and rows
-that were deleted by themselves, before or after, differ by a microsecond at least.
+that were deleted by themselves, before or after, differ by a microsecond at least. A row that was
+restored by itself in between has a life of its own from then on, with what is below it.
 """
 
 from __future__ import annotations
