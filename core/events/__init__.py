@@ -15,6 +15,7 @@ from core.events.errors import (
     UndeclaredEvent,
     UnknownOption,
     UnknownRoute,
+    UnknownSignalOption,
 )
 from core.events.event import Event, ModelRef
 from core.events.outbox import capture_events, muted
@@ -43,6 +44,7 @@ __all__ = [
     "UndeclaredEvent",
     "UnknownOption",
     "UnknownRoute",
+    "UnknownSignalOption",
     "capture_events",
     "deliver_pending",
     "delivery_died",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import connections
@@ -80,6 +82,7 @@ def _route(route: Route) -> Iterator[CheckMessage]:
                 hint=_hint(pattern, names),
                 id="signalbox.W002",
             )
+    yield from _sender(route)
     if "<" in route.origin:
         yield Warning(
             f"route {route.name!r}: its handler {route.origin} cannot be imported by name.",
@@ -93,6 +96,23 @@ def _route(route: Route) -> Iterator[CheckMessage]:
             hint=f"Add it to CELERY_TASK_QUEUES, or use one of {', '.join(sorted(queues))}.",
             id="signalbox.W004",
         )
+
+
+def _sender(route: Route) -> Iterator[CheckMessage]:
+    """Warn of a label such as "shop.order" that is neither an installed model nor a class."""
+    module, _, name = (route.sender or "").rpartition(".")
+    if "." in module or not module or hasattr(sys.modules.get(module), name):
+        return
+    labels = [model._meta.label_lower for model in apps.get_models()]
+    if route.sender in labels:
+        return
+    close = closest(f"{module}.{name}".lower(), labels)
+    yield Warning(
+        f"route {route.name!r}: the sender {route.sender!r} is no installed model, so no event "
+        "will match it.",
+        hint=f"Did you mean {close!r}?" if close else "Give the model itself, or its label.",
+        id="signalbox.W005",
+    )
 
 
 def _hint(pattern: str, names: list[str]) -> str:

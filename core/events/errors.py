@@ -17,6 +17,12 @@ class InvalidSignal(EventsError, ValueError):
     default_code = "INVALID_SIGNAL"
 
 
+class UnknownSignalOption(InvalidSignal, TypeError):
+    """There is no such option of a signal."""
+
+    default_code = "UNKNOWN_SIGNAL_OPTION"
+
+
 class InvalidRoute(EventsError, ValueError):
     """The options of this route are not valid."""
 

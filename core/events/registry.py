@@ -11,11 +11,11 @@ from django.apps import apps
 from django.dispatch import Signal
 from django.utils.module_loading import import_string
 
-from core.events.errors import InvalidRoute, UnknownOption, UnknownRoute
+from core.events.errors import InvalidRoute, InvalidSignal, UnknownOption, UnknownRoute
 from core.events.outbox import sender_label
 from core.events.retry import Backoff
 from core.events.routing import Rate, Route, Routing, dotted_path, routing
-from core.events.signals import EventSignal
+from core.events.signals import OPTIONS, EventSignal, refuse_unknown
 from core.events.suggest import did_you_mean
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
@@ -81,10 +81,17 @@ class SignalRegistry:
         `payload(sender=..., **arguments)` returns the payload; without it, the arguments are the
         payload as they are. A sender whose class says `emits_events = False`, as the models of the
         engine and of the effects do, fires nothing. The options are those of EventSignal. Again
-        with the same name, it returns the same EventSignal.
+        with the same name, it returns the same EventSignal. Raises InvalidRoute for what is no
+        signal, InvalidSignal or UnknownSignalOption that name the value.
         """
         if not isinstance(signal, Signal):
             raise InvalidRoute(f"adopt({signal!r}): give a django.dispatch.Signal")
+        if payload is not None and not callable(payload):
+            raise InvalidSignal(
+                f"adopt({name!r}, payload={payload!r}): it must be a function that takes the "
+                "sender and the arguments, and returns the payload"
+            )
+        refuse_unknown(f"adopt({name!r})", options.keys() - OPTIONS, ("payload", *OPTIONS))
         if name in self._adopted:
             adopted, known = self._adopted[name]
             if adopted is not signal:

@@ -78,10 +78,17 @@ class Discard(Outcome):
 class PartialFailure(Outcome):
     """Some events of a batch failed; the rest are done.
 
-    `errors` maps the id of each failed event to its error (an exception or a text).
+    `errors` maps the id of each failed event to its error (an exception or a text). Raises
+    TypeError or ValueError when it is not that, or empty: then there is nothing to raise.
     """
 
     def __init__(self, errors: Mapping[UUID | str, Any]) -> None:
+        if not isinstance(errors, Mapping):
+            raise TypeError(f"PartialFailure({errors!r:.80}): give {{event.id: error}}")
+        if not errors:
+            raise ValueError(
+                "PartialFailure({}): no event failed; return from the handler instead of raising"
+            )
         self.errors = {_event_id(event_id): error for event_id, error in errors.items()}
         super().__init__(f"{len(self.errors)} events failed")
 

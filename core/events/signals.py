@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import re
 import typing
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Never
 
 from asgiref.sync import sync_to_async
 from django.db.models import Model
@@ -16,15 +16,27 @@ from typeguard import CollectionCheckStrategy, TypeCheckError, check_type
 from core.events import outbox
 from core.events.conf import conf
 from core.events.declarations import declared
-from core.events.errors import EventPayloadError, InvalidSignal
+from core.events.errors import EventPayloadError, InvalidSignal, UnknownSignalOption
 from core.events.event import ModelRef
 from core.events.payload import encode
+from core.events.suggest import did_you_mean
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/-]{0,99}")
 _KEY_LENGTH = 255
 _NO_KEYS = (dict, list, tuple, set, frozenset, bytes)
 # What Django itself passes to receivers, so no payload can.
 _RESERVED = frozenset({"self", "sender", "signal"})
+
+# What a declaration may say; those of Django's Signal are the last.
+OPTIONS = (
+    "version",
+    "schema",
+    "upcast",
+    "key",
+    "sensitive",
+    "after_commit",
+    "use_caching",
+)
 
 Upcast = Callable[[dict[str, Any], int], dict[str, Any]]
 
@@ -49,7 +61,9 @@ class EventSignal(Signal):
         sensitive: Iterable[str] = (),
         after_commit: bool = False,
         use_caching: bool = False,
+        **unknown: Never,
     ) -> None:
+        refuse_unknown(f"EventSignal({name!r})", unknown, OPTIONS)
         super().__init__(use_caching=use_caching)
         self.name = _check_name(name)
         self.version = _check_version(name, version)
@@ -57,8 +71,8 @@ class EventSignal(Signal):
         self.upcast = _check_upcast(name, upcast)
         self.key = _check_key(name, key)
         self.sensitive = frozenset(_check_sensitive(name, sensitive))
-        self.after_commit = after_commit
-        self._hints = typing.get_type_hints(schema) if schema else {}
+        self.after_commit = _check_after_commit(name, after_commit)
+        self._hints = _hints_of(name, schema) if schema else {}
         declared.add(self)
 
     def send(self, sender: Any, **named: Any) -> list[tuple[Any, Any]]:
@@ -88,7 +102,7 @@ class EventSignal(Signal):
 
         Returns what the receivers returned, a list for each payload.
         """
-        payloads = list(payloads)
+        payloads = self._listed(payloads)
         outbox.record(self, sender, payloads)
         return [super(EventSignal, self).send(sender, **payload) for payload in payloads]
 
@@ -109,6 +123,14 @@ class EventSignal(Signal):
             payload = self._conform(payload)
         text = encode(payload, signal=self.name, limit=conf.max_payload_bytes)
         return text, self._key_of(payload)
+
+    def _listed(self, payloads: Any) -> list[Mapping[str, Any]]:
+        if isinstance(payloads, Iterable) and not isinstance(payloads, Mapping | str | bytes):
+            return list(payloads)
+        raise EventPayloadError(
+            f"{self.name}: send_many(payloads={payloads!r:.80}): give a list of mappings, one for "
+            "each event"
+        )
 
     def _key_of(self, payload: Mapping[str, Any]) -> str | None:
         value = payload.get(self.key) if self.key else None
@@ -173,6 +195,34 @@ def _is(value: Any, hint: Any) -> bool:
     except TypeCheckError:
         return False
     return True
+
+
+def refuse_unknown(call: str, unknown: Iterable[str], options: Sequence[str]) -> None:
+    """Raise UnknownSignalOption that names the first of these and suggests one that exists."""
+    for option in unknown:
+        raise UnknownSignalOption(
+            f"{call}: {option!r} is not an option{did_you_mean(option, options)}; "
+            f"the options are {', '.join(options)}"
+        )
+
+
+def _check_after_commit(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise InvalidSignal(
+            f"EventSignal({name!r}, after_commit={value!r}): it must be True or False"
+        )
+    return value
+
+
+def _hints_of(name: str, schema: type) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(schema)
+    except NameError as error:
+        raise InvalidSignal(
+            f"EventSignal({name!r}, schema={schema.__qualname__}): the name {error.name!r} in the "
+            "type of a field cannot be resolved; import it where the schema is defined, and not "
+            "for type checking only"
+        ) from error
 
 
 def _check_name(name: Any) -> str:

@@ -14,6 +14,7 @@ from django.db import DatabaseError
 from core.events import interventions, loop, retention
 from core.events import replay as replaying
 from core.events import status as states
+from core.events.conf import conf
 from core.events.console import progress_bar, table
 from core.events.delivery import Tally
 from core.events.errors import EventsError
@@ -134,12 +135,16 @@ class Command(BaseCommand):
         self._show_switched(options, done, "running")
 
     def _prune(self, options: Options) -> None:
+        days = _days(options)
         with progress_bar("pruning") as progress:
-            done = retention.prune(
-                days=_days(options), dry_run=_dry_run(options), progress=progress
-            )
+            done = retention.prune(days=days, dry_run=_dry_run(options), progress=progress)
         if options.get("json"):
             self._print_json({"dry_run": _dry_run(options), **done.as_dict()})
+            return
+        if (conf.retention_days if days is None else days) == 0:
+            self.stdout.write(
+                "0 days keep events for ever, so nothing is removed; give --days 1 or more"
+            )
             return
         verb = "would be" if _dry_run(options) else "were"
         self.stdout.write(

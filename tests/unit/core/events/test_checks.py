@@ -93,3 +93,26 @@ def test_a_database_that_is_not_there_does_not_break_the_checks() -> None:
 def test_the_migrations_are_complete(capsys: Any) -> None:
     """What the models say is what the migrations make."""
     call_command("makemigrations", "signalbox_events", check=True, dry_run=True, verbosity=0)
+
+
+@pytest.mark.parametrize(
+    ("sender", "hint"),
+    [("nope.Nope", "label"), ("auth.Usr", "'auth.user'"), ("auth.usr", "'auth.user'")],
+)
+def test_a_sender_that_is_no_installed_model_is_a_warning(sender: str, hint: str) -> None:
+    """It would match no event at all; a model that was probably meant is the hint."""
+    _signal = EventSignal("order.paid")
+    registry.route("order.paid", name="lonely", sender=sender)(handler)
+    (message,) = messages("signalbox.W005")
+    assert repr(sender) in message.msg
+    assert hint in (message.hint or "")
+
+
+@pytest.mark.parametrize(
+    "sender", ["auth.User", "auth.user", CheckMessage, "json.JSONDecoder", None]
+)
+def test_a_sender_that_exists_is_fine(sender: Any) -> None:
+    """A model by any spelling of its label, or a class that is no model."""
+    _signal = EventSignal("order.paid")
+    registry.route("order.paid", name="busy", sender=sender)(handler)
+    assert messages("signalbox.W005") == []

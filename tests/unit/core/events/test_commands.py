@@ -198,6 +198,16 @@ def test_prune(paid: EventSignal) -> None:
     assert run("prune", "--days", "7") == "1 event and 0 rows of history were removed\n"
 
 
+def test_prune_says_that_no_days_keep_everything(paid: EventSignal, settings: Any) -> None:
+    """0 is "for ever", by the option as by the setting; it never means "all"."""
+    paid.send(None)
+    EventRecord.objects.update(occurred_at=timezone.now() - timedelta(days=800))
+    assert "for ever, so nothing is removed" in run("prune", "--days", "0")
+    settings.EVENTS_RETENTION_DAYS = 0
+    assert "for ever, so nothing is removed" in run("prune")
+    assert EventRecord.objects.count() == 1
+
+
 def test_options_may_be_given_as_keywords(paid: EventSignal, calls: Recorder) -> None:
     """`call_command` takes the same options as keywords, with times as text or datetime."""
     paid.send(None)

@@ -83,7 +83,11 @@ def test_a_partial_failure_that_names_nobody_here_is_a_failure(
     signal: EventSignal, errors: dict[str, str]
 ) -> None:
     """Nothing is taken for done on the word of a handler that is mistaken."""
-    record_route("order.*", batch_size=10).behave = raising(PartialFailure(errors))
+
+    def behave(events: list[Event]) -> None:
+        raise PartialFailure(errors)
+
+    record_route("order.*", batch_size=10).behave = behave
     signal.send_many(sender=None, payloads=[{"n": 1}, {"n": 2}])
     assert deliver_pending() == {"route": {"failed": 2}}
     assert "PartialFailure" in (deliveries()[0].error or "")
