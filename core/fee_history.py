@@ -49,7 +49,11 @@ class PlatformFeeChangeQuerySet(models.QuerySet["PlatformFeeChange"]):
         """Refuse."""
         raise _append_only()
 
-    def bulk_create(self, objs: Iterable[PlatformFeeChange], *args: Any, **kwargs: Any) -> NoReturn:
+    def bulk_update(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refuse."""
+        raise _append_only()
+
+    def bulk_create(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Refuse: changes come one by one, each with the fee's row locked."""
         raise _append_only()
 

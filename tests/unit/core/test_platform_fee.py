@@ -110,26 +110,13 @@ def test_the_callers_precision_does_not_matter() -> None:
         assert str(PlatformFeeConfig.calculate_host_earnings("123456.78", 2)) == "246913.56"
 
 
-@pytest.mark.parametrize(
-    "fare",
-    [
-        "-0.01",
-        "much",
-        "NaN",
-        "sNaN",
-        "Infinity",
-        "-inf",
-        "1e30",
-        "",
-        None,
-        True,
-        b"1",
-        [1],
-        10**9999,
-    ]
-    + [Decimal("NaN"), Decimal("-0.01"), float("nan"), float("inf"), -1, 1j],
-    ids=lambda fare: repr(fare)[:20] if not isinstance(fare, int) else "int",
-)
+BAD_AMOUNTS = [
+    *("-0.01", "much", "NaN", "sNaN", "Infinity", "-inf", "1e30", "", None, True, b"1", [1]),
+    *(Decimal("NaN"), Decimal("-0.01"), float("nan"), float("inf"), -1, 1j, 10**9999),
+]
+
+
+@pytest.mark.parametrize("fare", BAD_AMOUNTS, ids=lambda fare: type(fare).__name__)
 def test_unusable_amounts(fare: Any) -> None:
     """A negative, unreadable or absurd amount is refused, and the refusal says which it was."""
     calls = [
@@ -138,9 +125,7 @@ def test_unusable_amounts(fare: Any) -> None:
         PlatformFeeConfig.calculate_host_earnings,
     ]
     for calculate in calls:
-        with pytest.raises(
-            exceptions.ValidationError, match="base_fare must be .*, not .+"
-        ) as error:
+        with pytest.raises(exceptions.ValidationError, match=r"base_fare must .* not .+") as error:
             calculate(fare)
         assert error.value.details == {"field": "base_fare"}
 
@@ -152,7 +137,7 @@ def test_unusable_quantities(quantity: Any) -> None:
         PlatformFeeConfig.calculate_platform_fee,
         PlatformFeeConfig.calculate_host_earnings,
     ):
-        with pytest.raises(exceptions.ValidationError, match="quantity must be .*, not .+"):
+        with pytest.raises(exceptions.ValidationError, match=r"quantity must .* not .+"):
             calculate("1.00", quantity)
 
 
@@ -168,7 +153,7 @@ def test_bad_percentages(percentage: Any) -> None:
     """A percentage outside 0.00 to 100.00 is refused before anything is stored, by its value."""
     config = PlatformFeeConfig.get_current_config()
     config.fee_percentage = percentage
-    with capture_events() as events, pytest.raises(DjangoValidationError, match="not .+") as error:
+    with capture_events() as events, pytest.raises(DjangoValidationError, match=r"not .+") as error:
         config.save()
     assert set(error.value.message_dict) == {"fee_percentage"}
     assert PlatformFeeConfig.objects.get().fee_percentage == Decimal(10)
