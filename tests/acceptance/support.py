@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
@@ -68,8 +69,11 @@ class Site:
 
     def wait_for(self, *steps: str, seconds: float = PATIENCE) -> None:
         """Wait until exactly these steps have committed and nothing is open."""
-        wanted = sorted(steps)
-        until(lambda: sorted(self.steps()) == wanted and not self.state()["open"], seconds)
+        wanted = Counter(steps)
+        try:
+            until(lambda: Counter(self.steps()) == wanted and not self.state()["open"], seconds)
+        except AssertionError as error:
+            raise AssertionError(f"{error}: wanted {wanted}, found {self.state()}") from None
 
     def manage(self, *arguments: str) -> str:
         """Run a command of manage.py and return its output."""

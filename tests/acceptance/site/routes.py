@@ -10,10 +10,17 @@ from .models import Effect
 from .signals import ordered
 
 SOON = Backoff(first=0.1, factor=1)
+# What a killed worker held, begun or not, comes back after this.
+LEASE = 4.0
 
 
 @registry.route(
-    ordered, name="bill", queue=f"{settings.QUEUE_PREFIX}audit", batch_size=20, atomic=True
+    ordered,
+    name="bill",
+    queue=f"{settings.QUEUE_PREFIX}audit",
+    batch_size=20,
+    atomic=True,
+    lease=LEASE,
 )
 def bill(events: list[Event]) -> None:
     """Write a row for each event."""
@@ -25,7 +32,7 @@ def bill(events: list[Event]) -> None:
     name="ship",
     queue=f"{settings.QUEUE_PREFIX}default",
     when=lambda event: event.data["seconds"] > 0,
-    lease=4.0,
+    lease=LEASE,
     backoff=SOON,
 )
 def ship(event: Event) -> None:
