@@ -166,6 +166,8 @@ def ordered(rows: Rows[Row], order_by: Order = None) -> Rows[Row]:
         return rows.order_by(*(terms or ["pk"]))
     backwards = isinstance(terms[-1], str) and terms[-1].startswith("-")
     try:
+        for name in names_in(order_by):
+            _check_path(rows, name.removeprefix("-"))
         return rows.order_by(*terms, "-pk" if backwards else "pk")
     except FieldError as error:
         raise ValidationError(
@@ -185,6 +187,13 @@ def names_in(order_by: Order) -> list[str]:
         if name.strip("-") in ("", "?"):
             raise ValidationError(f"order_by must name fields, got {shortened(order_by)}")
     return [*names]
+
+
+def _check_path(rows: models.QuerySet[Any, Any], name: str) -> None:
+    # Django finds the first part of an unknown path at once, the rest only when the query runs.
+    path = name.split("__")
+    if name != "pk" and path[0] not in rows.query.annotations:
+        rows.query.names_to_path(path, rows.model._meta, fail_on_missing=True)
 
 
 def _window(rows: Rows[Row], params: PaginationParams) -> Rows[Row]:
