@@ -63,14 +63,23 @@ def _abandon_statements() -> None:
 
 @contextmanager
 def _alarm(seconds: float) -> Iterator[None]:
-    def expire(signum: int, frame: FrameType | None) -> None:
-        raise LeaseExpired(f"the handler took longer than its lease of {seconds:g} s")
+    armed = True
 
+    def expire(signum: int, frame: FrameType | None) -> None:
+        # An alarm that comes while this is being put away says nothing that its end will not.
+        if armed:
+            raise LeaseExpired(f"the handler took longer than its lease of {seconds:g} s")
+
+    former_delay, former_interval = signal.setitimer(signal.ITIMER_REAL, 0)
     former_handler = signal.signal(signal.SIGALRM, expire)
-    former_delay, former_interval = signal.setitimer(signal.ITIMER_REAL, seconds)
     started = time.monotonic()
     try:
-        yield
+        try:
+            signal.setitimer(signal.ITIMER_REAL, seconds)
+            yield
+        finally:
+            # Should the alarm come just before this, the outer clean-up is still done.
+            armed = False
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, former_handler)

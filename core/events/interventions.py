@@ -146,7 +146,10 @@ def _switch(selection: Selection, paused: bool, dry_run: bool) -> Switched:
     if changed and not dry_run:
         with transaction.atomic(using=alias):
             store_for(alias).ensure_routes(changed)
-            states.filter(name__in=changed).update(paused=paused)
+            # Locked in the order in which everybody locks them; see the floors of the claims.
+            rows = states.filter(name__in=changed)
+            list(rows.order_by("name").select_for_update().values_list("name"))
+            rows.update(paused=paused)
     return Switched(changed, [name for name in names if name not in changed])
 
 

@@ -63,7 +63,7 @@ def sweep() -> Swept:
     duty = store.take_duty(_DUTY, _STUCK)
     if duty is None:
         return Swept()
-    memory, now = duty
+    memory, now, held_until = duty
     started = time.monotonic()
     remembered: dict[str, Any] = json.loads(memory)
     gap = _EVERY
@@ -78,7 +78,7 @@ def sweep() -> Swept:
             for queue in swept.woken:
                 del remembered["queues"][queue]
     finally:
-        store.leave_duty(_DUTY, gap, json.dumps(remembered))
+        store.leave_duty(_DUTY, held_until, gap, json.dumps(remembered))
     return swept
 
 

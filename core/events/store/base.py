@@ -459,14 +459,15 @@ class Store(ABC):
     def seconds_until(self, moment: str) -> str:
         """Return the SQL of the seconds from now to a time."""
 
-    def take_duty(self, name: str, seconds: float) -> tuple[str, float] | None:
+    def take_duty(self, name: str, seconds: float) -> tuple[str, float, Any] | None:
         """Take a duty for so many seconds, unless another has it.
 
-        Returns its memory and the database's time in seconds since 1970.
+        Returns its memory, the database's time in seconds since 1970, and until when it is ours:
+        that names the holder, since nobody else can take it before.
         """
         sql = (
             f"UPDATE {DUTY} SET until = {self.after('%s')} WHERE name = %s "
-            f"AND until <= {self.now} RETURNING memory, {self.epoch}"
+            f"AND until <= {self.now} RETURNING memory, {self.epoch}, until"
         )
         rows = self._rows(sql, [seconds, name])
         if not rows and self._execute(
@@ -475,13 +476,19 @@ class Store(ABC):
             [name],
         ):
             rows = self._rows(sql, [seconds, name])
-        return (str(rows[0][0]), float(rows[0][1])) if rows else None
+        return (str(rows[0][0]), float(rows[0][1]), rows[0][2]) if rows else None
 
-    def leave_duty(self, name: str, seconds: float, memory: str) -> None:
-        """Leave a duty to whoever comes next after so many seconds."""
-        self._execute(
-            f"UPDATE {DUTY} SET until = {self.after('%s')}, memory = %s WHERE name = %s",
-            [seconds, memory, name],
+    def leave_duty(self, name: str, held_until: Any, seconds: float, memory: str) -> bool:
+        """Leave a duty to whoever comes next after so many seconds; return whether it was ours.
+
+        Who took too long has lost it, and must not cut short the turn of who has it now.
+        """
+        return bool(
+            self._execute(
+                f"UPDATE {DUTY} SET until = {self.after('%s')}, memory = %s "
+                "WHERE name = %s AND until = %s",
+                [seconds, memory, name, held_until],
+            )
         )
 
     def ensure_routes(self, names: Sequence[str]) -> None:

@@ -347,21 +347,32 @@ class PostgresStore(Store):
             # The rows are written; the next scan from the start finds them below the floor.
             logger.warning("lowering a floor failed: %s", type(error).__name__)
 
+    # Floors of several routes are locked in the order of their names, here and by everybody else:
+    # in an order of their own, two workers could wait for each other.
+
     def reach_down(self, names: Sequence[str], lowest: int) -> None:
         self._execute(
-            f"""UPDATE {ROUTE} SET floor = LEAST(floor, %s), floor_seen = LEAST(floor_seen, %s)
-            WHERE name = ANY(%s) AND GREATEST(floor, floor_seen) > %s""",
-            [lowest, lowest, list(names), lowest],
+            f"""WITH locked AS MATERIALIZED (
+                SELECT name FROM {ROUTE} WHERE name = ANY(%s) AND GREATEST(floor, floor_seen) > %s
+                ORDER BY name FOR UPDATE
+            )
+            UPDATE {ROUTE} r SET floor = LEAST(floor, %s), floor_seen = LEAST(floor_seen, %s)
+            FROM locked l WHERE r.name = l.name""",
+            [list(names), lowest, lowest, lowest],
         )
 
     def lower_floors(self, ids: Sequence[int]) -> None:
         """Move the floors of these deliveries' routes down to them, where they are above."""
         self._execute(
-            f"""UPDATE {ROUTE} r SET floor = LEAST(r.floor, m.id),
-            floor_seen = LEAST(r.floor_seen, m.id)
-            FROM (SELECT route, min(id) AS id FROM {DELIVERY} WHERE id = ANY(%s)
-                  GROUP BY route) m
-            WHERE r.name = m.route AND GREATEST(r.floor, r.floor_seen) > m.id""",
+            f"""WITH lowest AS MATERIALIZED (
+                SELECT route, min(id) AS id FROM {DELIVERY} WHERE id = ANY(%s) GROUP BY route
+            ), locked AS MATERIALIZED (
+                SELECT r.name, m.id FROM {ROUTE} r JOIN lowest m ON m.route = r.name
+                WHERE GREATEST(r.floor, r.floor_seen) > m.id ORDER BY r.name FOR UPDATE OF r
+            )
+            UPDATE {ROUTE} r SET floor = LEAST(r.floor, l.id),
+            floor_seen = LEAST(r.floor_seen, l.id)
+            FROM locked l WHERE r.name = l.name""",
             [list(ids)],
         )
 
@@ -389,11 +400,14 @@ class PostgresStore(Store):
                      AND d.id >= CASE WHEN %s THEN 0 ELSE r.floor END ORDER BY d.id LIMIT 1),
                     (SELECT last_value FROM {DELIVERY}_id_seq)) AS id
                 FROM {ROUTE} r WHERE r.name = ANY(%s)
+            ), moved AS MATERIALIZED (
+                SELECT r.name FROM {ROUTE} r JOIN seen s ON s.name = r.name
+                WHERE LEAST(s.id, r.floor_seen) < r.floor OR s.id < r.floor_seen
+                OR s.id >= r.floor_seen + {_FLOOR_STEP}
+                OR LEAST(s.id, r.floor_seen) >= r.floor + {_FLOOR_STEP}
+                ORDER BY r.name FOR UPDATE OF r
             )
             UPDATE {ROUTE} r SET floor = LEAST(s.id, r.floor_seen), floor_seen = s.id
-            FROM seen s WHERE r.name = s.name AND (
-                LEAST(s.id, r.floor_seen) < r.floor OR s.id < r.floor_seen
-                OR s.id >= r.floor_seen + {_FLOOR_STEP}
-                OR LEAST(s.id, r.floor_seen) >= r.floor + {_FLOOR_STEP})""",
+            FROM seen s, moved m WHERE r.name = s.name AND r.name = m.name""",
             [from_start, list(names)],
         )

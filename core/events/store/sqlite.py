@@ -23,6 +23,9 @@ from core.events.store.base import (
     with_slack,
 )
 
+# Each want is two SELECTs of a compound, which may have 500.
+_WANTS = 200
+
 
 class SqliteStore(Store):
     """The store on SQLite 3.38 or newer.
@@ -87,7 +90,11 @@ class SqliteStore(Store):
         )
 
     def claim(self, wants: Sequence[Want], token: int, scope: Scope) -> list[Claimed]:
-        found = self._due_rows(wants, scope)
+        found = [
+            row
+            for start in range(0, len(wants), _WANTS)
+            for row in self._due_rows(wants[start : start + _WANTS], scope)
+        ]
         if not found:
             return []
         leases = {want.route.name: want.route.lease for want in wants}

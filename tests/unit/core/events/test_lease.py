@@ -86,6 +86,31 @@ def test_a_block_in_time_is_left_alone() -> None:
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
+def test_an_alarm_during_the_clean_up_is_not_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The block was in time; the handler from before is put back whatever comes meanwhile."""
+    import os
+    import signal
+
+    set_timer, armed = signal.setitimer, []
+
+    def ring_when_put_away(which: int, seconds: float, interval: float = 0.0) -> Any:
+        if seconds:
+            armed.append(seconds)
+        elif armed:
+            os.kill(os.getpid(), signal.SIGALRM)
+        return set_timer(which, seconds, interval)
+
+    former = signal.getsignal(signal.SIGALRM)
+    monkeypatch.setattr(signal, "setitimer", ring_when_put_away)
+    try:
+        with bounded(10):
+            pass
+        assert signal.getsignal(signal.SIGALRM) is former
+        assert armed == [10]
+    finally:
+        signal.signal(signal.SIGALRM, former)
+
+
 def test_somebody_elses_timer_goes_on() -> None:
     """A test runner's own alarm is put back with what it had left."""
     import signal

@@ -11,7 +11,6 @@ from core.events.state import State
 from tests.unit.core.events.support import (
     deliveries,
     only_delivery,
-    raising,
     record_route,
     rounds,
     settled,

@@ -11,9 +11,11 @@ import pytest
 from django.utils import timezone
 
 from core.events import EventSignal, registry
+from core.events.conf import conf
 from core.events.delivery import work
 from core.events.models import Delivery, Duty, RouteState
 from core.events.state import State
+from core.events.store import store_for
 from core.events.sweep import Swept, sweep
 from core.events.tasks import sweep_events
 from tests.unit.core.events.support import (
@@ -111,6 +113,20 @@ def test_a_sweeper_that_died_is_followed_by_another() -> None:
     Duty.objects.update(until=timezone.now() + timedelta(seconds=10))
     assert not sweep_after(5).ran
     assert sweep_after(6).ran
+
+
+def test_a_sweeper_that_was_stuck_leaves_the_turn_of_the_next_alone() -> None:
+    """Who comes back after its time neither ends another's duty nor writes over its memory."""
+    store = store_for(conf.database)
+    stuck = store.take_duty("sweep", 10)
+    assert stuck is not None
+    Duty.objects.update(until=timezone.now() - timedelta(seconds=1))
+    following = store.take_duty("sweep", 20)
+    assert following is not None
+    assert not store.leave_duty("sweep", stuck[2], 0, '{"stale": 1}')
+    assert store.take_duty("sweep", 10) is None
+    assert store.leave_duty("sweep", following[2], 0, '{"fresh": 1}')
+    assert Duty.objects.get().memory == '{"fresh": 1}'
 
 
 def test_an_unanswered_queue_is_woken_again_with_growing_pauses() -> None:
