@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from rest_framework.exceptions import ValidationError
 from rest_framework.pagination import PageNumberPagination
@@ -12,9 +11,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
-from core.helpers import calculate_pagination, shortened
+from core import exceptions as errors
+from core.db_toolkit.pagination import DEFAULT_SIZE, MAX_SIZE, PaginationParams, paginate
+from core.helpers import calculate_pagination
 
-_SIZES = ("page_size", "size", "per_page")
+_NAMES = ("page", "page_size", "size", "per_page")
 
 
 class PageNumbers(PageNumberPagination):
@@ -24,23 +25,21 @@ class PageNumbers(PageNumberPagination):
     `count`, `next`, `previous`, `results`, and the numbers of `calculate_pagination`.
     """
 
-    page_size = 20
-    max_page_size = 100
+    page_size = DEFAULT_SIZE
+    max_page_size = MAX_SIZE
     page_size_query_param = "page_size"
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
-        """Return the rows of the page that the request asks for."""
+        """Return the rows of the page that the request asks for, in an order without ties."""
         self._url = request.build_absolute_uri()
-        page = _number(request, ["page"], 1)
-        size = _number(request, _SIZES, self.page_size, most=self.max_page_size)
-        count = Paginator(queryset, size).count
-        self._numbers = calculate_pagination(count, page, size)
-        if page > self._numbers["total_pages"]:
-            return []
-        if isinstance(queryset, QuerySet) and not queryset.ordered:
-            # Without an order a row may be on two pages and another on none.
-            queryset = queryset.order_by("pk")
-        return list(queryset[(page - 1) * size : page * size])
+        params = _params(request)
+        if isinstance(queryset, QuerySet):
+            found = paginate(queryset, params)
+            items, total = found.items, found.total
+        else:
+            items, total = queryset[params.offset : params.offset + params.size], len(queryset)
+        self._numbers = calculate_pagination(total, params.page, params.size)
+        return list(items)
 
     def get_paginated_response(self, data: Any) -> Response:
         """Return the page with its numbers and the links to its neighbours."""
@@ -74,15 +73,18 @@ class PaginationMixin:
     pagination_class = PageNumbers
 
 
-def _number(request: Request, names: Any, default: int, most: int | None = None) -> int:
-    given = {name: request.query_params[name] for name in names if name in request.query_params}
-    if len(set(given.values())) > 1:
-        raise ValidationError({name: ["Give only one of these."] for name in given})
+def _params(request: Request) -> PaginationParams:
+    given = {
+        name: str(request.query_params[name]) for name in _NAMES if name in request.query_params
+    }
     for name, text in given.items():
-        # Python takes more than ASCII digits for a number, and no more than 4300 of them.
-        number = int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else 0
-        if number < 1 or (most is not None and number > most):
-            span = "from 1 on" if most is None else f"from 1 to {most}"
-            raise ValidationError({name: [f"must be a number {span}, got {shortened(text)}"]})
-        return number
-    return default
+        _made({name: text})
+    return _made(given)
+
+
+def _made(given: dict[str, str]) -> PaginationParams:
+    try:
+        return PaginationParams(**given)
+    except errors.ValidationError as error:
+        # One of the framework's own: every handler of its exceptions knows it.
+        raise ValidationError({name: [error.message] for name in given}) from error

@@ -20,6 +20,7 @@ from rest_framework.views import APIView
 
 from core.decorators import counting, rate_limit, reset_rate_limits
 from core.decorators.counting import MemoryCounter, RedisCounter
+from core.drf_errors import exception_handler
 from core.exceptions import ConfigurationError, RateLimitError
 
 get = RequestFactory().get
@@ -217,8 +218,6 @@ class Framework(APIView):
     """A view of the REST framework."""
 
     def get_exception_handler(self) -> Any:
-        from core.drf_errors import exception_handler
-
         return exception_handler
 
     @rate_limit(key="framework", limit=1, period=60)
