@@ -43,6 +43,7 @@ class EventType(models.TextChoices):
     MODEL_RESTORED = "model.restored", "row restored"
     MODEL_DELETED = "model.deleted", "row deleted"
     PLATFORM_FEE_CHANGED = "platform_fee.changed", "platform fee changed"
+    PLATFORM_FEE_PLANNED = "platform_fee.planned", "change of the platform fee planned"
     AUDIT_EVENT = "audit.event", "action recorded by an app"
     SYSTEM_ERROR = "system.error", "error in the system"
     INTEGRATION_EVENT = "integration.event", "exchange with another service"
@@ -64,6 +65,7 @@ AUDIT_ACTIONS = (
     EventType.MODEL_RESTORED,
     EventType.MODEL_DELETED,
     EventType.PLATFORM_FEE_CHANGED,
+    EventType.PLATFORM_FEE_PLANNED,
     EventType.AUDIT_EVENT,
     EventType.SYSTEM_ERROR,
     EventType.INTEGRATION_EVENT,

@@ -8,10 +8,12 @@ from typing import Any
 
 from kombu import Queue
 
+from core.choices import QueueName
+
 from .cache import REDIS_URL
 from .environment import env
 
-QUEUES = ["default", "notifications", "audit", "analytics", "cache", "logs"]
+QUEUES: list[str] = QueueName.values
 BROKER_SCHEMES = ["redis", "rediss", "redis+socket", "amqp", "amqps", "pyamqp", "memory"]
 
 

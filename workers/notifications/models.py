@@ -8,27 +8,19 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models.functions import Now
 
+from core.choices import NotificationChannel as Channel
+from core.choices import NotificationStatus as Status
+
 from .errors import TemplateError
 from .rendering import fields_of
 
-
-class Channel(models.TextChoices):
-    """The ways to reach a person."""
-
-    IN_APP = "in_app", "in the app"
-    SMS = "sms", "SMS"
-    EMAIL = "email", "e-mail"
-
-
-class Status(models.TextChoices):
-    """How far a notification has come."""
-
-    PENDING = "pending", "pending"
-    SENDING = "sending", "being sent"
-    SENT = "sent", "sent"
-    FAILED = "failed", "failed"
-    UNKNOWN = "unknown", "outcome unknown"
-    SUPPRESSED = "suppressed", "not wanted"
+__all__ = [
+    "Channel",
+    "Notification",
+    "NotificationPreference",
+    "NotificationTemplate",
+    "Status",
+]
 
 
 class Notification(models.Model):
