@@ -46,13 +46,11 @@ def _read(text: str, name: str) -> Migration:
 
 
 @pytest.fixture
-def empty_database(transactional_db: None, tmp_path: Path) -> Iterator[BaseDatabaseWrapper]:
+def empty_database(db: None, tmp_path: Path) -> Iterator[BaseDatabaseWrapper]:
     """A connection to a database, or a schema of it, without any table."""
     connection = connections["default"].copy(ALIAS)
     postgresql = connection.vendor == "postgresql"
     if postgresql:
-        with connections["default"].cursor() as cursor:
-            cursor.execute(f"CREATE SCHEMA {ALIAS}")
         options = connection.settings_dict["OPTIONS"]
         connection.settings_dict["OPTIONS"] = {
             **{name: value for name, value in options.items() if name != "pool"},
@@ -61,12 +59,20 @@ def empty_database(transactional_db: None, tmp_path: Path) -> Iterator[BaseDatab
     else:
         connection.settings_dict["NAME"] = str(tmp_path / "migrated.sqlite3")
     connections[ALIAS] = connection
-    yield connection
-    connection.close()
-    del connections[ALIAS]
-    if postgresql:
-        with connections["default"].cursor() as cursor:
-            cursor.execute(f"DROP SCHEMA {ALIAS} CASCADE")
+    try:
+        if postgresql:
+            _execute(connection, f"CREATE SCHEMA {ALIAS}")
+        yield connection
+        if postgresql:
+            _execute(connection, f"DROP SCHEMA {ALIAS} CASCADE")
+    finally:
+        connection.close()
+        del connections[ALIAS]
+
+
+def _execute(connection: BaseDatabaseWrapper, statement: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
 
 
 def _state_after(migrations: list[Migration]) -> ProjectState:
@@ -137,7 +143,6 @@ def test_nothing_is_left_to_migrate(migrations: list[Migration]) -> None:
     assert detector.changes(graph, trim_to_apps=SAMPLE) == {}
 
 
-@pytest.mark.django_db(transaction=True)
 def test_migrated_tables_are_those_of_the_models(
     empty_database: BaseDatabaseWrapper, migrations: list[Migration]
 ) -> None:
