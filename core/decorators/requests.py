@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.core.exceptions import SuspiciousOperation
+from django.db import Error
 from django.http import HttpRequest, QueryDict, RawPostDataException
 from django.utils.encoding import escape_uri_path
 
@@ -31,6 +32,8 @@ logger = logging.getLogger(__name__)
 _MAX_BODY = 64 * 1024
 _MAX_SHOWN = 2000
 _REDACTED = "[redacted]"
+# The user cannot be looked up; the view may do without.
+_UNKNOWN = "unknown"
 
 
 def log_request(include_body: bool = False) -> Callable[[F], F]:
@@ -46,24 +49,24 @@ def log_request(include_body: bool = False) -> Callable[[F], F]:
     def decorate(function: F) -> F:
         def sync(args: Args, kwargs: Kwargs) -> Any:
             request = require_request(function, args, kwargs)
-            record = _Record(request, include_body)
+            record = _Record(request, include_body, _user_of(request))
             try:
                 response = function(*args, **kwargs)
             except Exception as error:
-                record.write(_status_of(error), user_id_of(request))
+                record.write(_status_of(error))
                 raise
-            record.write(getattr(response, "status_code", None), user_id_of(request))
+            record.write(getattr(response, "status_code", None))
             return response
 
         async def coroutine(args: Args, kwargs: Kwargs) -> Any:
             request = require_request(function, args, kwargs)
-            record = _Record(request, include_body)
+            record = _Record(request, include_body, await _auser_of(request))
             try:
                 response = await function(*args, **kwargs)
             except Exception as error:
-                record.write(_status_of(error), await auser_id_of(request))
+                record.write(_status_of(error))
                 raise
-            record.write(getattr(response, "status_code", None), await auser_id_of(request))
+            record.write(getattr(response, "status_code", None))
             return response
 
         return wrapped(function, sync=sync, coroutine=coroutine)
@@ -74,13 +77,14 @@ def log_request(include_body: bool = False) -> Callable[[F], F]:
 class _Record:
     """The line about one request, begun before the view and written after it."""
 
-    def __init__(self, request: Any, include_body: bool) -> None:
+    def __init__(self, request: Any, include_body: bool, user_id: str | None) -> None:
         self._request = request
+        self._user_id = user_id
         self._began = time.perf_counter()
         # Before the view: afterwards the stream may be gone.
         self._body = _body_of(django_request(request)) if include_body else None
 
-    def write(self, status: int | None, user_id: str | None) -> None:
+    def write(self, status: int | None) -> None:
         """Write the line, and mark the request so that nobody writes another."""
         facts = {
             "method": self._request.method,
@@ -88,13 +92,28 @@ class _Record:
             "path": escape_uri_path(self._request.path),
             "status": status,
             "duration_ms": round((time.perf_counter() - self._began) * 1000, 1),
-            "user_id": user_id,
+            "user_id": self._user_id,
         }
         if self._body is not None:
             facts["body"] = self._body
         line = " ".join(f"{name}={value}" for name, value in facts.items())
         logger.info("request %s", line, extra={"request_facts": facts})
         django_request(self._request).is_logged = True  # type: ignore[attr-defined]  # our mark
+
+
+def _user_of(request: Any) -> str | None:
+    # Before the view: after it the connection may be broken, and hide why the view failed.
+    try:
+        return user_id_of(request)
+    except Error:
+        return _UNKNOWN
+
+
+async def _auser_of(request: Any) -> str | None:
+    try:
+        return await auser_id_of(request)
+    except Error:
+        return _UNKNOWN
 
 
 def _status_of(error: Exception) -> int:

@@ -16,6 +16,7 @@ from django.db.transaction import TransactionManagementError
 from django.http import Http404
 
 from core.decorators import retry_on_failure, standard_exception_handler, timeout
+from core.error_responses import error_response
 from core.exceptions import DatabaseError, NotFoundError, RateLimitError, ServiceTimeoutError
 
 
@@ -45,7 +46,7 @@ class Waits(list[float]):
 
 @pytest.fixture
 def errors(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    caplog.set_level(logging.ERROR, logger="core.decorators.failures")
+    caplog.set_level(logging.ERROR, logger="core.error_responses")
     return caplog
 
 
@@ -65,12 +66,12 @@ def test_an_exception_is_logged_and_raised(errors: pytest.LogCaptureFixture) -> 
     assert record.levelname == "ERROR"
     assert record.exc_info is not None
     assert record.exc_info[1] is failure
-    assert "work raised ValueError" in record.getMessage()
+    assert "work: ValueError" in record.getMessage()
     assert (work.__name__, work.__doc__) == ("work", "Do it.")
 
 
 def test_an_exception_is_logged_once(errors: pytest.LogCaptureFixture) -> None:
-    """However many decorated functions it passes, and through an async one too."""
+    """However many decorated functions it passes, sync and async, and whoever answers for it."""
 
     @standard_exception_handler
     def inner() -> None:
@@ -80,10 +81,11 @@ def test_an_exception_is_logged_once(errors: pytest.LogCaptureFixture) -> None:
     async def outer() -> None:
         inner()
 
-    with pytest.raises(KeyError):
+    with pytest.raises(KeyError) as caught:
         asyncio.run(outer())
+    assert error_response(caught.value).status == 500
     assert len(errors.records) == 1
-    assert "inner raised KeyError" in errors.messages[0]
+    assert "inner: KeyError" in errors.messages[0]
 
 
 def test_results_pass_and_cancellation_is_no_error(errors: pytest.LogCaptureFixture) -> None:

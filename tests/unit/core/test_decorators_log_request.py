@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import PermissionDenied
+from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.test import AsyncRequestFactory, RequestFactory
 from rest_framework.parsers import JSONParser
@@ -151,6 +152,20 @@ def test_a_failing_view_is_logged_with_its_status(
         view(factory.get("/"))
     assert caught.value is error
     assert facts(lines)["status"] == status
+
+
+def test_a_user_who_cannot_be_looked_up(lines: Any) -> None:
+    """A database that is down keeps no view from working that does without it."""
+
+    class UnknownUser:
+        @property
+        def is_authenticated(self) -> bool:
+            raise OperationalError("down")
+
+    request: Any = factory.get("/")
+    request.user = UnknownUser()
+    assert silent(request).status_code == 202
+    assert facts(lines)["user_id"] == "unknown"
 
 
 def test_the_request_is_marked() -> None:
