@@ -8,10 +8,17 @@ from functools import cache
 from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.core.validators import (
+    DecimalValidator,
+    MaxLengthValidator,
+    MaxValueValidator,
+    MinValueValidator,
+)
 from django.db import models
 
 # What Django's fields raise for values that they cannot hold.
 REFUSED_VALUES = (ValidationError, ValueError, TypeError, OverflowError)
+_BOUNDS = (DecimalValidator, MaxLengthValidator, MaxValueValidator, MinValueValidator)
 
 
 @cache
@@ -58,7 +65,10 @@ def clean(field: Any, value: Any) -> Any:
         return value
     refuse_shape(field, value)
     value = field.to_python(value)
-    field.run_validators(value)
+    for validator in field.validators:
+        # Those that say what the column holds; the others are for forms and `full_clean()`.
+        if isinstance(validator, _BOUNDS):
+            validator(value)
     return value
 
 

@@ -84,7 +84,7 @@ class _Repository(Generic[Row]):
         """
         found: Any = model or self.model
         is_model = isinstance(found, type) and issubclass(found, models.Model)
-        if not is_model or found._meta.abstract:
+        if not is_model or found is models.Model or found._meta.abstract:
             name = type(self).__name__
             raise TypeError(
                 f"{name} needs a model with a table, as {name}[Model], as its attribute `model` "
