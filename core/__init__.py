@@ -4,7 +4,54 @@ The names below load on first use, since an installed app may not import models 
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # the same names again, for type checkers and editors
+    from core.base_models import BaseModel as BaseModel
+    from core.base_models import DBBaseModel as DBBaseModel
+    from core.base_models import PydanticBaseModel as PydanticBaseModel
+    from core.base_models import SoftDeleteModel as SoftDeleteModel
+    from core.base_models import TenantBaseModel as TenantBaseModel
+    from core.base_models import TimeStampedModel as TimeStampedModel
+    from core.config_classes import CacheConfig as CacheConfig
+    from core.config_classes import DatabaseConfig as DatabaseConfig
+    from core.config_classes import SecurityConfig as SecurityConfig
+    from core.context import current_context as current_context
+    from core.context import event_context as event_context
+    from core.decorators import retry_on_failure as retry_on_failure
+    from core.decorators import standard_exception_handler as standard_exception_handler
+    from core.decorators import timeout as timeout
+    from core.exceptions import AlreadyExistsError as AlreadyExistsError
+    from core.exceptions import AuthenticationError as AuthenticationError
+    from core.exceptions import AuthorizationError as AuthorizationError
+    from core.exceptions import BusinessRuleError as BusinessRuleError
+    from core.exceptions import DatabaseError as DatabaseError
+    from core.exceptions import DotMacError as DotMacError
+    from core.exceptions import NotFoundError as NotFoundError
+    from core.exceptions import ServiceError as ServiceError
+    from core.exceptions import TenantError as TenantError
+    from core.exceptions import ValidationError as ValidationError
+    from core.guards import is_database_available as is_database_available
+    from core.guards import is_schemas_available as is_schemas_available
+    from core.guards import require_database as require_database
+    from core.guards import require_schemas as require_schemas
+    from core.model_mixins import AuditMixin as AuditMixin
+    from core.model_mixins import MetadataMixin as MetadataMixin
+    from core.model_mixins import OrderableMixin as OrderableMixin
+    from core.model_mixins import SlugMixin as SlugMixin
+    from core.model_mixins import SoftDeleteMixin as SoftDeleteMixin
+    from core.model_mixins import TableNamingMixin as TableNamingMixin
+    from core.model_mixins import TenantMixin as TenantMixin
+    from core.model_mixins import TimestampMixin as TimestampMixin
+    from core.model_mixins import UUIDMixin as UUIDMixin
+    from core.model_mixins import UUIDPrimaryKeyMixin as UUIDPrimaryKeyMixin
+    from core.repositories import AsyncRepository as AsyncRepository
+    from core.repositories import BaseRepository as BaseRepository
+    from core.tenancy import TenantContext as TenantContext
+    from core.tenancy import get_current_tenant as get_current_tenant
+    from core.tenancy import require_current_tenant as require_current_tenant
+    from core.tenancy import set_current_tenant as set_current_tenant
+    from core.transactions import TransactionManager as TransactionManager
 
 _HOMES = {
     "core.base_models": [

@@ -1,5 +1,6 @@
 """Everything has one home, and `core` hands it out on first use."""
 
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -74,6 +75,16 @@ def test_a_name_is_the_object_of_its_home(home: str, names: list[str]) -> None:
     assert all(getattr(core, name) is getattr(import_module(home), name) for name in names)
     assert names == sorted(names)
     assert set(names) <= set(dir(core))
+
+
+def test_type_checkers_see_the_same_names() -> None:
+    """The imports for type checkers are those of the table."""
+    source = (BASE_DIR / "core" / "__init__.py").read_text()
+    seen = re.findall(r"^    from (\S+) import (\w+) as (\w+)$", source, re.MULTILINE)
+    assert {(home, name) for home, name, _ in seen} == {
+        (home, name) for home, names in core._HOMES.items() for name in names
+    }
+    assert all(name == alias for _, name, alias in seen)
 
 
 def test_an_unknown_name() -> None:
