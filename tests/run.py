@@ -9,6 +9,7 @@ the tests of all runs.
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -17,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Self
 from xml.etree import ElementTree
 
 from tests import services
@@ -81,6 +82,12 @@ class Run:
             _count(ElementTree.parse(self._report).getroot(), outcome)
         return outcome
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
     def end(self) -> None:
         """End the process if it still runs."""
         self._process.terminate()
@@ -93,12 +100,14 @@ class Run:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the suite on both databases, print the account, return the exit code."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="signalbox-tests-") as directory:
         workdir = Path(directory)
         with _beside("processes", ["--system=only", *arguments], workdir) as outcomes:
             _title("SQLite")
-            on_sqlite = Run("SQLite", ON_SQLITE, ["--system=none", *arguments], workdir)
-            outcomes.append(on_sqlite.outcome())
+            with Run("SQLite", ON_SQLITE, ["--system=none", *arguments], workdir) as run:
+                outcomes.append(run.outcome())
             outcomes.append(_on_postgresql(arguments, workdir))
     return _report(outcomes)
 
@@ -108,23 +117,23 @@ def _beside(name: str, arguments: Sequence[str], workdir: Path) -> Iterator[list
     """Have a run going on beside the block, which collects outcomes; its output follows then."""
     outcomes: list[Outcome] = []
     with (workdir / f"{name}.log").open("w+b") as log:
-        run = Run(name, ON_SQLITE, arguments, workdir, log)
-        try:
+        with Run(name, ON_SQLITE, arguments, workdir, log) as run:
             yield outcomes
             outcomes.append(run.outcome())
-        finally:
-            run.end()
-            _title(name)
-            log.seek(0)
-            print(log.read().decode(errors="replace"), flush=True)
+        _title(name)
+        log.seek(0)
+        print(log.read().decode(errors="replace"), flush=True)
 
 
 def _on_postgresql(arguments: Sequence[str], workdir: Path) -> Outcome:
     _title("PostgreSQL")
     again = ["--system=none", "--only-database", *arguments]
     try:
-        with services.postgres_database(workdir) as url:
-            return Run("PostgreSQL", {"DATABASE_URL": url}, again, workdir).outcome()
+        with (
+            services.postgres_database(workdir) as url,
+            Run("PostgreSQL", {"DATABASE_URL": url}, again, workdir) as run,
+        ):
+            return run.outcome()
     except services.Missing as missing:
         return Outcome("PostgreSQL", missing={f"{missing} (the second run)": 0})
 
@@ -172,4 +181,7 @@ def _exit_code(outcomes: Sequence[Outcome], missing: Mapping[str, int]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit("Stopped.")
