@@ -129,6 +129,8 @@ class Doorbell:
                     url,
                     socket_timeout=_PATIENCE + conf.linger_seconds,
                     socket_connect_timeout=_PATIENCE,
+                    # Not twice: a ring whose answer was lost would find its own sign, and take it
+                    # for a message under way. What broke while idle is replaced by the pool.
                     retry=None,
                 )
                 self._client_url = url

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+import redis
 
 from core.events import EventSignal, worker
 from core.events.doorbell import Doorbell, Listener, doorbell_url
@@ -167,6 +168,17 @@ def test_nothing_is_lost_between_the_last_look_and_the_next_message(
 
     in_threads(2, ring)
     assert handled[0] == rounds
+
+
+def test_a_connection_that_broke_while_idle_is_replaced(
+    bell: Doorbell, queue: str, redis_url: str
+) -> None:
+    """As after a restart of the server, or its limit for idle clients: no need to rest."""
+    bell.ring([queue])
+    with closing(redis.Redis.from_url(redis_url)) as admin:
+        admin.client_kill_filter(_id=str(bell._connect().client_id()))
+    assert bell.ring([queue]) == {queue: True}
+    assert bell._resting_until == 0.0
 
 
 @pytest.mark.parametrize("kind", ["refused", "hanging"])
