@@ -1,4 +1,4 @@
-"""The admin of the fee, and of models that are soft-deleted."""
+"""The admin of the fee."""
 
 from __future__ import annotations
 
@@ -13,15 +13,8 @@ from django.test import Client, override_settings
 from django.urls import path
 
 from core.models import PlatformFeeConfig
-from core.soft_deletion_admin import SoftDeleteAdmin
-from tests.sample.models import Seat, Shelf
 
 site = admin.AdminSite()
-
-
-@admin.register(Shelf, Seat, site=site)
-class SampleAdmin(SoftDeleteAdmin):
-    list_display = ("__str__",)
 
 
 site.register(PlatformFeeConfig, type(admin.site.get_model_admin(PlatformFeeConfig)))
@@ -60,43 +53,3 @@ def test_fee_is_neither_added_nor_deleted(client: Client, boss: Any) -> None:
     assert client.get("/admin/core/platformfeeconfig/add/").status_code == 403
     assert client.get("/admin/core/platformfeeconfig/1/delete/").status_code == 403
     assert client.get("/admin/core/platformfeeconfig/").status_code == 200
-
-
-def test_deleted_rows_are_listed_on_demand(client: Client, boss: Any) -> None:
-    """The list shows live rows; the filter shows deleted rows, or all."""
-    Shelf.objects.create(label="live-one")
-    gone = Shelf.objects.create(label="gone-one")
-    gone.delete()
-
-    def listed(query: str) -> tuple[bool, bool]:
-        text = client.get(f"/admin/sample/shelf/{query}").content.decode()
-        return "live-one" in text, "gone-one" in text
-
-    assert listed("") == (True, False)
-    assert listed("?deleted=yes") == (False, True)
-    assert listed("?deleted=all") == (True, True)
-    assert client.get(f"/admin/sample/shelf/{gone.pk}/change/").status_code == 200
-
-
-def _act(client: Client, model: str, action: str, *rows: Any) -> str:
-    data = {"action": action, "_selected_action": [str(row.pk) for row in rows], "post": "yes"}
-    response = client.post(f"/admin/sample/{model}/?deleted=all", data, follow=True)
-    return response.content.decode()
-
-
-def test_rows_are_deleted_and_restored(client: Client, boss: Any) -> None:
-    """ "Delete selected" marks rows, "Restore selected" brings them back."""
-    shelf = Shelf.objects.create(label="A")
-    _act(client, "shelf", "delete_selected", shelf)
-    assert Shelf.objects.deleted().count() == 1
-    assert "1 restored." in _act(client, "shelf", "restore_selected", shelf)
-    assert Shelf.objects.count() == 1
-
-
-def test_a_conflict_is_told(client: Client, boss: Any) -> None:
-    """A row whose unique value is taken is not restored, and the page says why."""
-    gone = Seat.objects.create(number=1)
-    gone.delete()
-    Seat.objects.create(number=1)
-    assert "unique values" in _act(client, "seat", "restore_selected", gone)
-    assert Seat.objects.deleted().count() == 1

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
 import pytest
-from django.db import IntegrityError, NotSupportedError, transaction
-from django.db.models import Count, Q
+from django.db import IntegrityError, NotSupportedError, connection, transaction
+from django.db.models import Count, Exists, Prefetch, Q
+from django.db.models.signals import post_delete, pre_delete
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from core.events import capture_events
+from core.events.models import EventRecord
 from core.exceptions import ConflictError
-from tests.sample.models import Book, Draft, Novel, Seat, Shelf
+from core.signals import model_restored, model_soft_deleted
+from tests.sample.models import Account, Book, Draft, Novel, Seat, Shelf
 
 pytestmark = pytest.mark.django_db
 
@@ -206,3 +215,158 @@ def test_restoring_into_a_taken_value() -> None:
         assert Seat.objects.count() == 1
     assert (gone.is_deleted, gone.deleted_at) == (True, deleted_at)
     assert events == []
+
+
+def test_showing_hiding_and_narrowing_chain(shelf: Shelf) -> None:
+    """active() and deleted() narrow; with_deleted() takes back only what the manager hid."""
+    assert titles(Book.objects.with_deleted().active()) == ["live"]
+    assert titles(Book.objects.deleted().active()) == []
+    assert titles(Book.objects.deleted().with_deleted()) == ["elsewhere", "gone"]
+    assert titles(Book.objects.filter(title="gone").deleted()) == ["gone"]
+    assert titles(shelf.books.filter(title="gone").with_deleted().active()) == []
+
+
+def test_subqueries_and_aggregates(shelf: Shelf) -> None:
+    """Subqueries, aggregates and annotations see what their own queryset shows."""
+    both = Shelf.objects.filter(pk__in=Book.objects.with_deleted().values("shelf"))
+    assert both.get() == shelf
+    assert not Shelf.objects.filter(pk__in=Book.objects.filter(title="gone").values("shelf"))
+    inner = Book.objects.values("pk")
+    assert titles(Book.objects.with_deleted().exclude(pk__in=inner)) == ["elsewhere", "gone"]
+    counted = {"n": Count("pk")}
+    assert Book.objects.aggregate(**counted) == {"n": 1}
+    assert Book.objects.with_deleted().aggregate(**counted) == {"n": 3}
+    per_shelf = Book.objects.with_deleted().values("shelf").annotate(**counted).order_by("n")
+    assert [row["n"] for row in per_shelf] == [1, 2]
+    assert Book.objects.filter(Exists(Book.objects.deleted())).count() == 1
+
+
+def test_values_and_iterators(shelf: Shelf) -> None:
+    """values(), values_list(), iterator(), earliest() and in_bulk() hide and show alike."""
+    assert list(Book.objects.values_list("title", flat=True)) == ["live"]
+    assert {row["title"] for row in Book.objects.deleted().values("title")} == {"gone", "elsewhere"}
+    assert titles(Book.objects.with_deleted().iterator(chunk_size=1)) == titles(
+        Book.all_objects.all()
+    )
+    assert Book.objects.earliest("title").title == "live"
+    assert len(Book.objects.with_deleted().in_bulk()) == 3
+
+
+def test_prefetched_on_demand(shelf: Shelf) -> None:
+    """`Prefetch` takes a queryset that shows deleted rows."""
+    rows = Prefetch("books", queryset=Book.objects.with_deleted())
+    assert titles(Shelf.objects.prefetch_related(rows).get().books.all()) == ["gone", "live"]
+
+
+def test_unions_show_what_their_parts_show(shelf: Shelf) -> None:
+    """A union is made of what each part shows; it can be neither narrowed nor deleted."""
+    # SQLite takes no ordered parts.
+    union = Book.objects.order_by().union(Book.objects.deleted().order_by())
+    assert titles(union) == ["elsewhere", "gone", "live"]
+    for refused in (union.active, union.deleted, union.delete, union.restore):
+        with pytest.raises(NotSupportedError):
+            refused()
+
+
+def test_the_mark_is_indexed() -> None:
+    """The condition that every query has is backed by an index."""
+    assert Book._meta.get_field("is_deleted").db_index
+
+
+def test_no_delete_signals_of_django() -> None:
+    """Soft deletion is a save for Django's signals; its own signals tell what it is."""
+    heard: list[str] = []
+
+    def deleted(**kwargs: object) -> None:
+        heard.append("deleted")
+
+    def marked(pk: str = "", pks: tuple[str, ...] = (), **kwargs: object) -> None:
+        heard.append(pk or pks[0])
+
+    book = Book.objects.create(title="b")
+    for signal in (pre_delete, post_delete):
+        signal.connect(deleted, sender=Book)
+    for own in (model_soft_deleted, model_restored):
+        own.connect(marked, sender=Book)
+    try:
+        book.delete()
+        book.restore()
+        Book.objects.all().delete()
+        Book.objects.deleted().restore()
+    finally:
+        for signal in (pre_delete, post_delete):
+            signal.disconnect(deleted, sender=Book)
+        for own in (model_soft_deleted, model_restored):
+            own.disconnect(marked, sender=Book)
+    assert heard == [str(book.pk)] * 4
+
+
+@pytest.mark.parametrize("soft", [None, 0, "default"])
+def test_delete_with_a_wrong_argument(soft: object) -> None:
+    """`soft` is True or False; a database alias that landed there deletes nothing."""
+    book = Book.objects.create(title="b")
+    with pytest.raises(TypeError, match="soft="):
+        book.delete(soft)  # type: ignore[arg-type]
+    assert Book.objects.exists()
+
+
+def test_many_rows_take_one_update(shelf: Shelf) -> None:
+    """However many rows there are, deleting and restoring are one UPDATE and one recording."""
+    Book.objects.bulk_create([Book(title=str(n)) for n in range(2100)])
+    for work in (Book.objects.all().delete, Book.objects.deleted().restore):
+        with CaptureQueriesContext(connection) as queries, capture_events() as events:
+            work()
+        statements = [query["sql"].split()[0] for query in queries]
+        assert statements.count("UPDATE") == 1
+        assert "SELECT" not in statements
+        assert max(len(event.data["pks"]) for event in events) == 1000
+
+
+def test_tracked_restoring_tells_the_times() -> None:
+    """With `track_bulk_changes`, restoring tells when each row had been deleted."""
+    account = Account.objects.create(name="a")
+    account.delete()
+    with capture_events() as events:
+        Account.objects.deleted().restore()
+    assert events[0].data["changes"]["deleted_at"] == [account.deleted_at, None]
+    assert events[0].data["exact"] is True
+
+
+@pytest.mark.django_db(transaction=True)
+class TestAtOnce:
+    """Threads with connections of their own."""
+
+    def test_restoring_against_a_new_row(self) -> None:
+        """Of a restore and an insert of the same value at once exactly one wins."""
+        for number in range(5):
+            gone = Seat.objects.create(number=number)
+            gone.delete()
+            outcomes = at_once(gone.restore, lambda n=number: Seat.objects.create(number=n))
+            assert sorted(outcomes) in (["ConflictError", "done"], ["IntegrityError", "done"])
+            assert Seat.objects.filter(number=number).count() == 1
+
+    def test_deleting_the_same_rows(self) -> None:
+        """Rows that several delete at once are counted, and announced, once each."""
+        Book.objects.bulk_create([Book(title=str(n)) for n in range(50)])
+        at_once(*[Book.objects.all().delete] * 4)
+        told = EventRecord.objects.filter(name="model.soft_deleted")
+        pks = [pk for event in told for pk in json.loads(event.data)["pks"]]
+        assert len(pks) == len(set(pks)) == 50
+
+
+def at_once(*calls: Callable[[], object]) -> list[str]:
+    """Run the calls in threads that begin together; return "done" or the error's name of each."""
+    together = Barrier(len(calls))
+
+    def run(call: Callable[[], object]) -> str:
+        together.wait()
+        try:
+            call()
+        except (ConflictError, IntegrityError) as error:
+            return type(error).__name__
+        finally:
+            connection.close()
+        return "done"
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return list(pool.map(run, calls))
