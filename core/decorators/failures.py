@@ -11,8 +11,9 @@ from core.error_responses import log_once
 def standard_exception_handler(function: F) -> F:
     """Log every exception of the function with its traceback, once, and raise it unchanged.
 
-    An exception that passes several decorated functions is logged by the innermost, and not
-    again by whoever answers the request. What is not an error, such as the cancellation of a task, is not logged.
+    An exception that passes several decorated functions is logged by the innermost, and not again
+    by whoever answers the request. What is not an error, such as the cancellation of a task, is
+    not logged.
     """
 
     def sync(args: Args, kwargs: Kwargs) -> Any:
