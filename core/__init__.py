@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # the same names again, for type checkers and editors
     from core.config_classes import CacheConfig as CacheConfig
     from core.config_classes import DatabaseConfig as DatabaseConfig
     from core.config_classes import SecurityConfig as SecurityConfig
+    from core.constraints import UniqueActiveConstraint as UniqueActiveConstraint
     from core.context import current_context as current_context
     from core.context import event_context as event_context
     from core.decorators import retry_on_failure as retry_on_failure
@@ -63,6 +64,7 @@ _HOMES = {
         "TimeStampedModel",
     ],
     "core.config_classes": ["CacheConfig", "DatabaseConfig", "SecurityConfig"],
+    "core.constraints": ["UniqueActiveConstraint"],
     "core.context": ["current_context", "event_context"],
     "core.decorators": ["retry_on_failure", "standard_exception_handler", "timeout"],
     "core.exceptions": [
