@@ -60,6 +60,8 @@ class PlatformFeeConfigAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not
         # The form may have been open for long: what was not changed in it may be old by now.
         if not change or "fee_percentage" in form.changed_data:
             obj.updated_by_id = request.user.pk
+            for name in _PLAN:
+                setattr(obj, name, form.initial.get(name))
             super().save_model(request, obj, form, change)
         if set(_PLAN) & set(form.changed_data):
             self._save_plan(request, *(form.cleaned_data[name] for name in _PLAN))

@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, NoReturn, Self
 
 from django.conf import settings
-from django.contrib.auth import get_user_model
-from django.core.exceptions import ValidationError as DjangoValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models, router, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from core import fee_cache, fee_reading
+from core import fee_cache, fee_changes, fee_reading
 from core.base_models import TimeStampedModel
-from core.context import current_context, event_context
+from core.context import event_context
 from core.exceptions import BusinessLogicError, ValidationError
-from core.fee_history import PlatformFeeChange
 from core.fee_rows import ONLY_ID, PlatformFeeQuerySet
 from core.fee_terms import Amount, Terms, checked_moment, checked_percentage, earnings
-from core.signals.audit_signals import platform_fee_changed, platform_fee_planned
-
-logger = logging.getLogger(__name__)
 
 _VALIDATORS = [MinValueValidator(Decimal(0)), MaxValueValidator(Decimal(100))]
 _PLAN_FIELDS = {"planned_percentage", "planned_from", "planned_by"}
@@ -100,6 +93,8 @@ class PlatformFeeConfig(TimeStampedModel):
 
     # Whether somebody has said who changes the fee, by setting `updated_by` on this instance.
     _names_who = False
+    # What was planned when the row was read.
+    _plan_read: tuple[Any, Any] = (None, None)
 
     def __str__(self) -> str:
         return f"{self.fee_percentage} %"
@@ -113,13 +108,13 @@ class PlatformFeeConfig(TimeStampedModel):
     def from_db(cls, *args: Any, **kwargs: Any) -> Self:
         """Return an instance as Django does; whoever changed the fee last is not who does now."""
         config = super().from_db(*args, **kwargs)
-        config._names_who = False
+        config._note_what_was_read()
         return config
 
     def refresh_from_db(self, *args: Any, **kwargs: Any) -> None:
         """Load the values again as Django does."""
         super().refresh_from_db(*args, **kwargs)
-        self._names_who = False
+        self._note_what_was_read()
 
     def save(
         self,
@@ -132,8 +127,13 @@ class PlatformFeeConfig(TimeStampedModel):
 
         Who changed it is `updated_by` if it was set on this instance, else the actor of the event
         context if that is a user, else nobody. What is planned stays as it is stored. Raises
-        Django's ValidationError for a percentage that is not 0.00 to 100.00, or an unknown user.
+        Django's ValidationError for a percentage that is not 0.00 to 100.00 or an unknown user,
+        BusinessLogicError when a plan was set on this instance.
         """
+        if self._plan_here() != self._plan_read:
+            raise BusinessLogicError(
+                "A change of the fee is planned with plan_change(), not save()"
+            )
         self.pk = ONLY_ID
         fields = None if update_fields is None else set(update_fields)
         names_who = self._names_who
@@ -151,14 +151,16 @@ class PlatformFeeConfig(TimeStampedModel):
             old, new = stored.fee_percentage, self.fee_percentage
             changes = old != new and (fields is None or "fee_percentage" in fields)
             if not names_who:
-                self.updated_by_id = _actor(using) if changes else stored.updated_by_id
+                self.updated_by_id = (
+                    fee_changes.acting_user(using) if changes else stored.updated_by_id
+                )
                 self._names_who = False
             if fields and changes:
                 fields.add("updated_by")
             super().save(*args, using=using, update_fields=fields, **kwargs)
             fee_cache.changed(using)
             if changes:
-                _record(using, old=old, new=new, by=self.updated_by_id, at=locked.now)
+                self._record(using, old, new, by=self.updated_by_id, at=locked.now)
 
     def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Refuse: there is always a platform fee."""
@@ -265,7 +267,7 @@ class PlatformFeeConfig(TimeStampedModel):
     @classmethod
     def _plan(cls, percentage: Decimal | None, start: datetime | None, by: Any) -> bool:
         rows = cls._rows()
-        planner = _actor(rows.db) if by is None else _user(by, rows.db)
+        planner = _planner(by, rows.db)
         with transaction.atomic(using=rows.db):
             locked = rows.lock()
             if start is not None and start <= locked.now:
@@ -281,7 +283,7 @@ class PlatformFeeConfig(TimeStampedModel):
             if old == new:
                 return False
             stored._write(rows.db, **new, planned_by_id=planner if start else None)
-            _announce_plan(old, new, planner)
+            fee_changes.announce_plan(PlatformFeeConfig, old=old, new=new, by=planner)
         return True
 
     def _let_plan_take_effect(self, using: str, now: datetime) -> bool:
@@ -293,7 +295,7 @@ class PlatformFeeConfig(TimeStampedModel):
         self._write(using, fee_percentage=new, updated_by_id=planner, **fee_reading.NO_PLAN)
         if old != new:
             with event_context(actor=planner):
-                _record(using, old=old, new=new, by=planner, at=start)
+                self._record(using, old, new, by=planner, at=start)
         return True
 
     def _write(self, using: str, **values: Any) -> None:
@@ -310,57 +312,20 @@ class PlatformFeeConfig(TimeStampedModel):
         self.planned_percentage = stored.planned_percentage
         self.planned_from = stored.planned_from
         self.planned_by_id = stored.planned_by_id
+        self._plan_read = self._plan_here()
+
+    def _note_what_was_read(self) -> None:
+        self._names_who = False
+        self._plan_read = self._plan_here()
+
+    def _plan_here(self) -> tuple[Any, Any]:
+        # Not by attribute: a deferred one would be loaded.
+        return self.__dict__.get("planned_percentage"), self.__dict__.get("planned_from")
+
+    @staticmethod
+    def _record(using: str, old: Decimal, new: Decimal, *, by: Any, at: datetime) -> None:
+        fee_changes.record(PlatformFeeConfig, using, old=old, new=new, by=by, at=at)
 
 
-def _record(using: str, *, old: Decimal, new: Decimal, by: Any, at: datetime) -> None:
-    who = None if by is None else str(by)
-    change = PlatformFeeChange.objects.using(using).append(
-        old=old, new=new, changed_by=who or "", effective_at=at
-    )
-    logger.info("the platform fee changed from %s to %s per cent, by user %s", old, new, who)
-    platform_fee_changed.send(
-        sender=PlatformFeeConfig,
-        old=old,
-        new=new,
-        changed_by=who,
-        effective_at=change.effective_at,
-    )
-
-
-def _announce_plan(old: dict[str, Any], new: dict[str, Any], by: Any) -> None:
-    who = None if by is None else str(by)
-    if new["planned_from"] is None:
-        logger.info("the planned change of the platform fee was cancelled, by user %s", who)
-    else:
-        logger.info(
-            "the platform fee is planned to be %s per cent from %s on, by user %s",
-            new["planned_percentage"],
-            new["planned_from"].isoformat(),
-            who,
-        )
-    platform_fee_planned.send(
-        sender=PlatformFeeConfig,
-        changes={name: [old[name], new[name]] for name in new},
-        changed_by=who,
-    )
-
-
-def _actor(using: str) -> Any:
-    """Return the key of the user who acts, or None when that is nobody or no user."""
-    actor = current_context().actor_id
-    try:
-        return None if actor is None else _user(actor, using)
-    except ValidationError:
-        return None
-
-
-def _user(user: Any, using: str) -> Any:
-    model = get_user_model()
-    try:
-        pk = model._meta.pk.to_python(getattr(user, "pk", user))
-        known = pk is not None and model._base_manager.using(using).filter(pk=pk).exists()
-    except (DjangoValidationError, OverflowError):
-        known = False
-    if not known:
-        raise ValidationError(f"by must be a user who exists, not {user!r}"[:200])
-    return pk
+def _planner(by: Any, using: str) -> Any:
+    return fee_changes.acting_user(using) if by is None else fee_changes.user_key(by, using)

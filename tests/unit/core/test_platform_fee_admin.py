@@ -81,6 +81,14 @@ def test_a_change_is_planned_and_cancelled(client: Client, boss: Any) -> None:
     assert [event.name for event in events] == ["platform_fee.planned"] * 2
 
 
+def test_both_at_once(client: Client) -> None:
+    """One form may change the fee now and plan the next change."""
+    start = tomorrow()
+    post(client, "11.00", plan="12", start=start)
+    config = PlatformFeeConfig.objects.get()
+    assert (config.fee_percentage, config.planned_percentage) == (Decimal(11), Decimal(12))
+
+
 @pytest.mark.parametrize(
     ("plan", "days", "message"),
     [

@@ -275,6 +275,17 @@ class TestPlan:
         assert apply_planned_change() is False
         assert fee() == Decimal(15)
 
+    def test_it_is_not_planned_by_saving(self) -> None:
+        """A plan set on an instance is refused, not passed over in silence."""
+        config = PlatformFeeConfig.objects.get()
+        config.planned_percentage, config.planned_from = Decimal(12), timezone.now() + HOUR
+        for fields in (None, ["planned_percentage", "planned_from"]):
+            with pytest.raises(BusinessLogicError, match="plan_change"):
+                config.save(update_fields=fields)
+        config.refresh_from_db()
+        config.save()
+        assert PlatformFeeConfig.objects.get().planned_from is None
+
     def test_a_plan_for_the_same_fee(self) -> None:
         """It takes effect without an event, since nothing changed."""
         PlatformFeeConfig.plan_change("10.00", timezone.now() + HOUR)
@@ -299,7 +310,7 @@ class TestPlan:
         self, boss: Any, caplog: pytest.LogCaptureFixture
     ) -> None:
         """Who planned what, and who cancelled it; a plan that is there already is no news."""
-        caplog.set_level("INFO", "core.platform_fee")
+        caplog.set_level("INFO", "core.fee_changes")
         start = timezone.now() + HOUR
         with capture_events() as events, event_context(actor=boss):
             PlatformFeeConfig.plan_change("12.00", start)

@@ -114,7 +114,7 @@ def test_readers_during_changes(tmp_path: Path) -> None:
 
     def run(index: int) -> None:
         if index == 0:
-            for number in range(11, 26):
+            for number in range(11, 19):
                 change(Decimal(number))
                 # Whoever made a change sees it, always.
                 assert PlatformFeeConfig.get_fee_percentage() == Decimal(number)
@@ -123,18 +123,18 @@ def test_readers_during_changes(tmp_path: Path) -> None:
         while not done.exists():
             fee = PlatformFeeConfig.get_fee_percentage()
             assert fee == int(fee)
-            assert Decimal(10) <= fee <= Decimal(25)
+            assert Decimal(10) <= fee <= Decimal(18)
             if index == 1:
                 # One that keeps the cache empty, so that rows are put back all the time.
                 cache.delete("platform_fee_config")
         # At most PLATFORM_FEE_PROCESS_SECONDS later.
-        wait_until(lambda: PlatformFeeConfig.get_fee_percentage() == Decimal(25), seconds=1)
-        assert PlatformFeeConfig.get_current_config().fee_percentage == Decimal(25)
+        wait_until(lambda: PlatformFeeConfig.get_fee_percentage() == Decimal(18), seconds=1)
+        assert PlatformFeeConfig.get_current_config().fee_percentage == Decimal(18)
 
     with processes(PROCESSES, run) as started:
         join(started)
     PlatformFeeConfig._base_manager.update(fee_percentage=99)
-    assert PlatformFeeConfig.get_fee_percentage() == Decimal(25)
+    assert PlatformFeeConfig.get_fee_percentage() == Decimal(18)
 
 
 def test_a_plan_takes_effect_once() -> None:
