@@ -207,7 +207,7 @@ def test_long_texts_are_checked_in_time(part: str) -> None:
     began = time.perf_counter()
     with suppress(ValidationError):  # markup or not
         validate_no_html(part * 50_000)
-    assert time.perf_counter() - began < 1
+    assert time.perf_counter() - began < 5
 
 
 def test_conforming_json_passes() -> None:
@@ -337,7 +337,7 @@ def test_large_values_are_checked_in_time(schema: Any, value: Any) -> None:
     began = time.perf_counter()
     with suppress(ValidationError):  # some are too large for their keyword
         validate_json_schema(schema)(value)
-    assert time.perf_counter() - began < 2
+    assert time.perf_counter() - began < 5
 
 
 JSON = st.recursive(
