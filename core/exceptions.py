@@ -183,8 +183,18 @@ class ServiceError(AppException):
 class ExternalServiceError(ServiceError):
     """An external service failed."""
 
+    # What the service answered, if it did; never part of the response body.
+    response: Any = None
+
     status_code = 502
     default_code = "EXTERNAL_SERVICE_ERROR"
+
+
+class CircuitOpenError(ExternalServiceError):
+    """An external service keeps failing and is left alone for a while."""
+
+    status_code = 503
+    default_code = "CIRCUIT_OPEN"
 
 
 class ServiceTimeoutError(ExternalServiceError):

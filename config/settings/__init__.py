@@ -16,4 +16,5 @@ from .examples import *
 from .fee import *
 from .logging import *
 from .security import *
+from .services import *
 from .web import *

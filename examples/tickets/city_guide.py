@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-import requests
 from django.conf import settings
+
+from core.clients import HTTPClient
 
 
 @dataclass(frozen=True)
@@ -18,11 +19,10 @@ class Listing:
     available: int
 
 
+_client = HTTPClient()
+
+
 def update_listings(listings: Sequence[Listing]) -> None:
-    """Tell the city guide what is on; raises requests.RequestException when it refuses."""
-    response = requests.post(
-        settings.TICKETS_CITY_GUIDE_URL,
-        json={"listings": [asdict(listing) for listing in listings]},
-        timeout=5,
-    )
-    response.raise_for_status()
+    """Tell the city guide what is on; raises ExternalServiceError when it refuses."""
+    body = {"listings": [asdict(listing) for listing in listings]}
+    _client.post_json(settings.TICKETS_CITY_GUIDE_URL, json=body)

@@ -1,0 +1,120 @@
+"""Circuit breakers, one per origin and shared by the process: what is down is left alone.
+
+After M. Nygard, "Release It!": closed until failures in a row open it; open for some seconds; then
+half open, in which one call at a time may try, whose outcome closes or opens it again.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+
+from core.clients.per_origin import PerOrigin
+from core.clients.signals import circuit_changed
+from core.exceptions import CircuitOpenError
+
+FAILURES = 5
+OPEN_SECONDS = 10.0
+
+
+class CircuitState(StrEnum):
+    """Whether calls pass."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half open"
+
+
+class Trial:
+    """One attempt under a circuit; without a verdict it counts for nothing."""
+
+    ok: bool | None = None
+
+
+class Circuit:
+    """The circuit of one origin."""
+
+    def __init__(self, origin: str) -> None:
+        self.origin = origin
+        self._lock = threading.Lock()
+        self._failures = 0
+        self._opened_at = 0.0
+        self._state = CircuitState.CLOSED
+        self._probing = False
+
+    @property
+    def state(self) -> CircuitState:
+        """The state; an open circuit whose time is over is half open."""
+        if self._state is CircuitState.OPEN and self._left() <= 0:
+            return CircuitState.HALF_OPEN
+        return self._state
+
+    @contextmanager
+    def trial(self) -> Iterator[Trial]:
+        """Let an attempt pass and learn from its verdict. Raises CircuitOpenError if it is open."""
+        probe = self._enter()
+        trial = Trial()
+        try:
+            yield trial
+        finally:
+            self._leave(trial.ok, probe)
+
+    def _left(self) -> float:
+        return self._opened_at + OPEN_SECONDS - time.monotonic()
+
+    def _enter(self) -> bool:
+        if self._state is CircuitState.CLOSED:
+            return False
+        with self._lock:
+            state = self.state
+            if state is CircuitState.CLOSED:
+                return False
+            if state is CircuitState.OPEN or self._probing:
+                raise CircuitOpenError(
+                    f"{self.origin} has failed {self._failures} times in a row and is left alone",
+                    details={
+                        "service": self.origin,
+                        "retry_after": max(1, round(self._left())),
+                    },
+                )
+            self._probing = True
+        self._become(CircuitState.HALF_OPEN)
+        return True
+
+    def _leave(self, ok: bool | None, probe: bool) -> None:
+        if ok and not probe and not self._failures:
+            return
+        with self._lock:
+            if probe:
+                self._probing = False
+            if ok is None:
+                return
+            self._failures = 0 if ok else self._failures + 1
+            if ok:
+                state = CircuitState.CLOSED
+            elif probe or self._failures >= FAILURES:
+                state = CircuitState.OPEN
+                self._opened_at = time.monotonic()
+            else:
+                return
+        self._become(state)
+
+    def _become(self, new: CircuitState) -> None:
+        with self._lock:
+            old, self._state = self._state, new
+        if old is not new:
+            circuit_changed.send_robust(sender=Circuit, origin=self.origin, old=old, new=new)
+
+
+class Circuits(PerOrigin[Circuit]):
+    """The circuits of this process, by origin; `reset()` closes all, as after a known repair."""
+
+    def states(self) -> dict[str, CircuitState]:
+        """Return the state of every origin that was called."""
+        return {origin: circuit.state for origin, circuit in self.all().items()}
+
+
+circuits = Circuits(Circuit)

@@ -1,0 +1,89 @@
+"""Where a call goes, and what of that may be shown."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from urllib.parse import SplitResult, urljoin, urlsplit
+
+_PORTS = {"http": 80, "https": 443}
+# Blanks and control characters, which could end a line of the request.
+_FORBIDDEN = re.compile(r"[\x00-\x20\x7f]")
+
+
+@lru_cache(maxsize=1024)
+def joined(service_url: str, endpoint: str) -> str:
+    """Return the address of an endpoint: one slash between, a query of the service's is kept out.
+
+    Raises ValueError for an address that is not http(s), has credentials in it, or leaves the
+    service: an endpoint must not decide which host gets the token.
+    """
+    base = _parsed(service_url)
+    if base.query or base.fragment:
+        raise ValueError(f"{shown(service_url)}: a service URL has no query; use params")
+    if not endpoint:
+        return service_url
+    if not isinstance(endpoint, str) or _FORBIDDEN.search(endpoint):
+        raise ValueError(f"endpoint {endpoint!r}: blanks and control characters must be quoted")
+    if "://" in endpoint.partition("?")[0] or endpoint.startswith("//"):
+        joint = urljoin(service_url, endpoint)
+    else:
+        joint = f"{service_url.rstrip('/')}/{endpoint.lstrip('/')}"
+    if origin(joint) != origin(service_url):
+        raise ValueError(f"endpoint {shown(joint)} is on another host than {origin(service_url)}")
+    return joint
+
+
+def redirected(url: str, location: str) -> str:
+    """Return where a redirect leads. Raises ValueError if that is no http(s) address."""
+    target = urljoin(url, location)
+    _parsed(target)
+    return target.partition("#")[0]
+
+
+@lru_cache(maxsize=1024)
+def origin(url: str) -> str:
+    """Return scheme, host and port: what shares a circuit, and what may see a token."""
+    parts = _parsed(url)
+    return f"{parts.scheme}://{_host(parts)}:{parts.port or _PORTS[parts.scheme]}"
+
+
+@lru_cache(maxsize=1024)
+def service(url: str) -> str:
+    """Return host and port as they are shown."""
+    parts = _parsed(url)
+    return f"{_host(parts)}:{parts.port}" if parts.port else _host(parts)
+
+
+def path(url: str) -> str:
+    """Return the path without the query, which may hold secrets."""
+    return urlsplit(url).path or "/"
+
+
+def shown(url: str) -> str:
+    """Return the address without credentials, query and fragment."""
+    try:
+        parts = urlsplit(url)
+        return f"{parts.scheme}://{_host(parts)}{parts.path}"[:200]
+    except (ValueError, AttributeError, TypeError):
+        return "an address that cannot be read"
+
+
+def _host(parts: SplitResult) -> str:
+    host = parts.hostname or ""
+    return f"[{host}]" if ":" in host else host
+
+
+def _parsed(url: str) -> SplitResult:
+    if not isinstance(url, str) or _FORBIDDEN.search(url) or "\\" in url:
+        raise ValueError(f"{shown(url)}: not an address; blanks and the like must be quoted")
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in _PORTS and parts.hostname and parts.port != 0
+    except ValueError as error:
+        raise ValueError(f"{shown(url)}: {error}") from None
+    if not usable:
+        raise ValueError(f"{shown(url)}: give an address such as https://host:8000/path")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError(f"{shown(url)}: credentials go into token= or headers=, not the address")
+    return parts

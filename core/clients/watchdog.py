@@ -1,0 +1,97 @@
+"""Ends what takes too long: the one way to bound a blocking read from a server that trickles.
+
+A socket's timeout starts anew with every byte, so a reply of one byte a second never ends. One
+thread of the process shuts down the connections whose time is over; the read then fails.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+
+# Nobody waits for so long, in seconds; an entry without an end would never leave the heap.
+_LONGEST = 86_400.0
+
+
+class Limit:
+    """The time of one exchange; `wire` is the socket that carries it, once there is one."""
+
+    __slots__ = ("ends_at", "expired", "wire")
+
+    def __init__(self, ends_at: float) -> None:
+        self.ends_at = ends_at
+        self.wire: socket.socket | None = None
+        self.expired = False
+
+
+class Watchdog:
+    """The limits of this process and the thread that enforces them."""
+
+    def __init__(self) -> None:
+        self._numbers = count()
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """Start afresh: the thread does not survive a fork."""
+        self._changed = threading.Condition(threading.Lock())
+        self._heap: list[tuple[float, int, Limit]] = []
+        self._thread: threading.Thread | None = None
+        self._wakes_at = 0.0
+
+    @contextmanager
+    def limit(self, ends_at: float) -> Iterator[Limit]:
+        """Shut down, when the time is over, the connection that carries what the block does."""
+        limit = Limit(min(ends_at, time.monotonic() + _LONGEST))
+        self._add(limit)
+        try:
+            yield limit
+        finally:
+            # Left in the heap until its time: taking it out would cost more.
+            limit.wire = None
+
+    def _add(self, limit: Limit) -> None:
+        with self._changed:
+            heapq.heappush(self._heap, (limit.ends_at, next(self._numbers), limit))
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="http-watchdog", daemon=True)
+                self._thread.start()
+            elif limit.ends_at < self._wakes_at:
+                self._changed.notify()
+
+    def _run(self) -> None:
+        while True:
+            for limit in self._over():
+                _end(limit)
+
+    def _over(self) -> list[Limit]:
+        with self._changed:
+            while not self._heap or self._heap[0][0] > time.monotonic():
+                wait = self._heap[0][0] - time.monotonic() if self._heap else _LONGEST
+                self._wakes_at = time.monotonic() + wait
+                self._changed.wait(wait)
+            now = time.monotonic()
+            over = []
+            while self._heap and self._heap[0][0] <= now:
+                over.append(heapq.heappop(self._heap)[2])
+            # Whoever comes meanwhile need not wake this thread: it looks again.
+            self._wakes_at = now
+            return over
+
+
+def _end(limit: Limit) -> None:
+    wire, limit.expired = limit.wire, True
+    if wire is not None:
+        # It may have been closed just now.
+        with contextlib.suppress(OSError):
+            wire.shutdown(socket.SHUT_RDWR)
+
+
+watchdog = Watchdog()
+os.register_at_fork(after_in_child=watchdog.after_fork)

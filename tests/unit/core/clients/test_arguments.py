@@ -1,0 +1,127 @@
+"""Arguments that make no request are refused by name, before anything is sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.clients import HTTPClient, urls
+from tests.unit.core.clients.fault_server import FaultServer
+
+NUMBERS = [0, -1, float("nan"), float("inf"), "5", None, True, (1, 2, 3), (1, 0), ()]
+
+
+@pytest.mark.parametrize("timeout", NUMBERS)
+def test_senseless_timeouts(client_of: Any, timeout: Any) -> None:
+    """A timeout is seconds above 0, or two of them."""
+    with pytest.raises((ValueError, TypeError), match="timeout"):
+        client_of(timeout=timeout)
+
+
+@pytest.mark.parametrize("attempts", [0, -1, 1.5, "3", None, True])
+def test_senseless_attempts(client: Any, server: FaultServer, attempts: Any) -> None:
+    """Attempts are a whole number from 1."""
+    with pytest.raises(ValueError, match="attempts"):
+        client.get(server.url, attempts=attempts)
+    assert not server.requests
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"deadline": 0}, {"deadline": "1"}, {"backoff": -1}, {"backoff": "1"}, {"backoff": None},
+     {"max_response_bytes": 0}, {"max_response_bytes": 1.5}],
+)  # fmt: skip
+def test_senseless_limits(client: Any, server: FaultServer, options: dict[str, Any]) -> None:
+    """Each limit is named with its value."""
+    with pytest.raises(ValueError, match=next(iter(options))):
+        client.get(server.url, **options)
+
+
+def test_an_unknown_option(client: Any, client_of: Any, server: FaultServer) -> None:
+    """It is named, and so are those that there are."""
+    with pytest.raises(TypeError, match="'retries'; the limits are attempts, backoff"):
+        client.get(server.url, retries=3)
+    with pytest.raises(TypeError, match="'retries'"):
+        client_of(retries=3)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "example.com", "ftp://example.com", "http://", "http://:80", "http://a b", "http://x:0",
+     "http://x:99999", "http://x\\@y", "http://user:pass@host", "http://x?a=1", None, 7, "http://[::1"],
+)  # fmt: skip
+def test_addresses_that_are_none(client: Any, url: Any) -> None:
+    """They are refused, without showing credentials."""
+    with pytest.raises(ValueError, match=r".") as raised:
+        client.get(url, "x")
+    assert "pass" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    ["//evil.example/x", "http://evil.example/x", "https://127.0.0.1/x", "a b", "a\r\nb"],
+)
+def test_endpoints_that_leave_the_service(client: Any, server: FaultServer, endpoint: str) -> None:
+    """An endpoint does not decide who gets the token."""
+    with pytest.raises(ValueError, match="endpoint"):
+        client.get(server.url, endpoint, token="abc")
+    assert not server.requests
+
+
+@pytest.mark.parametrize(
+    ("base", "endpoint", "joined"),
+    [
+        ("http://x", "", "http://x"),
+        ("http://x", "a", "http://x/a"),
+        ("http://x/", "/a", "http://x/a"),
+        ("http://x/api/", "a/b/", "http://x/api/a/b/"),
+        ("http://x/api", "a?b=http://y", "http://x/api/a?b=http://y"),
+        ("http://x:80/api", "http://x/a", "http://x/a"),
+    ],
+)
+def test_joining(base: str, endpoint: str, joined: str) -> None:
+    """One slash between; an absolute endpoint of the same origin stands for itself."""
+    assert urls.joined(base, endpoint) == joined
+
+
+@given(st.text(max_size=30))
+def test_no_endpoint_leaves_the_service(endpoint: str) -> None:
+    """Whatever an endpoint is, it is refused or stays at the service."""
+    try:
+        url = urls.joined("https://service.example/api", endpoint)
+    except ValueError:
+        return
+    assert urls.origin(url) == "https://service.example:443"
+
+
+@pytest.mark.parametrize(
+    "headers", [{"X": "a\r\nY: b"}, {"X\r\nY": "b"}, {"": "a"}, {"X": 7}, {7: "X"}, {"X Y": "a"}]
+)
+def test_headers_that_would_end_their_line(client: Any, server: FaultServer, headers: Any) -> None:
+    """They are refused by name."""
+    with pytest.raises((ValueError, TypeError), match="header"):
+        client.get(server.url, headers=headers)
+
+
+@pytest.mark.parametrize("key", ["", "a" * 256, "a\n", 7])
+def test_senseless_idempotency_keys(client: Any, server: FaultServer, key: Any) -> None:
+    """A key is 1 to 255 printable characters."""
+    with pytest.raises(ValueError, match="idempotency_key"):
+        client.post(server.url, idempotency_key=key)
+
+
+def test_what_is_not_json(client: Any, server: FaultServer) -> None:
+    """It is refused by its type."""
+    with pytest.raises(TypeError, match=r"json: .*object"):
+        client.post_json(server.url, "x", {"a": object()})
+    with pytest.raises(TypeError, match="either json or data"):
+        client.post(server.url, json={}, data={})
+
+
+def test_a_token_that_is_none() -> None:
+    """A token is a text or a function."""
+    with pytest.raises(TypeError, match="token"):
+        HTTPClient(token=7)  # type: ignore[arg-type]  # that is the point

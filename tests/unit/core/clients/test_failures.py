@@ -1,0 +1,176 @@
+"""Every failure comes out as one kind of error, in time, and shows no secret."""
+
+from __future__ import annotations
+
+import json
+import logging
+import pickle
+import socket
+import time
+from typing import Any
+
+import pytest
+
+from core.clients import external_call_finished
+from core.exceptions import ExternalServiceError, ServiceTimeoutError
+from tests.unit.core.clients.fault_server import FaultServer
+
+SECRET = "tok-3f9c"
+BROKEN = ["drop", "reset", "short", "garbage", "bad-gzip", "bomb", "endless", "loop", "status/500"]
+SLOW = ["stall", "trickle", "trickle-head"]
+
+
+def closed_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+@pytest.mark.parametrize("path", BROKEN)
+def test_what_breaks_is_one_kind_of_error(client: Any, server: FaultServer, path: str) -> None:
+    """No error of a library leaks; the body has the four keys and can be JSON."""
+    with pytest.raises(ExternalServiceError) as raised:
+        client.get(server.url, path, attempts=1, timeout=2)
+    body = raised.value.to_dict()
+    assert body.keys() == {"success", "error", "error_code", "details"}
+    assert json.dumps(body)
+    assert raised.value.status_code == 502
+    assert type(pickle.loads(pickle.dumps(raised.value))) is type(raised.value)
+
+
+@pytest.mark.parametrize("path", SLOW)
+def test_what_takes_too_long_is_ended(client: Any, server: FaultServer, path: str) -> None:
+    """Also a server that sends a byte now and then, in its head or its body."""
+    started = time.monotonic()
+    with pytest.raises(ServiceTimeoutError) as raised:
+        client.get(server.url, path, attempts=1, timeout=0.3)
+    assert 0.25 < time.monotonic() - started < 1.5
+    assert (raised.value.status_code, raised.value.code) == (504, "EXTERNAL_SERVICE_TIMEOUT")
+
+
+@pytest.mark.parametrize("path", SLOW)
+def test_all_attempts_end_with_the_deadline(client: Any, server: FaultServer, path: str) -> None:
+    """A call never lasts longer than it says, however many attempts it has."""
+    started = time.monotonic()
+    with pytest.raises(ServiceTimeoutError):
+        client.get(server.url, path, attempts=50, timeout=0.2, deadline=0.5)
+    assert time.monotonic() - started < 1.5
+
+
+def test_a_client_works_on_after_a_time_out(client: Any, server: FaultServer) -> None:
+    """The connection that was ended is not used again."""
+    with pytest.raises(ServiceTimeoutError):
+        client.get(server.url, "trickle", attempts=1, timeout=0.2)
+    assert client.get(server.url, "fine").status_code == 200
+
+
+def test_nobody_listens(client: Any) -> None:
+    """A refused connection is an ExternalServiceError."""
+    with pytest.raises(ExternalServiceError, match="no connection"):
+        client.get(f"http://127.0.0.1:{closed_port()}", "x", attempts=2)
+
+
+def test_a_name_that_does_not_exist(client: Any) -> None:
+    """So is a name that leads nowhere."""
+    with pytest.raises(ExternalServiceError):
+        client.get("http://does-not-exist.invalid", attempts=1)
+
+
+def test_an_answer_that_is_not_json(client: Any, server: FaultServer) -> None:
+    """The code says so, and the answer is at hand."""
+    with pytest.raises(ExternalServiceError) as raised:
+        client.get_json(server.url, "text")
+    assert raised.value.code == "INVALID_RESPONSE"
+    assert raised.value.response.content == b"<p>not JSON</p>"
+
+
+@pytest.mark.parametrize("status", [400, 404, 422, 500, 501])
+def test_an_error_status_is_raised(client: Any, server: FaultServer, status: int) -> None:
+    """With the status in its details, and the answer for who wants to read it."""
+    with pytest.raises(ExternalServiceError) as raised:
+        client.post(server.url, f"status/{status}")
+    assert raised.value.details["status"] == status
+    assert raised.value.response.status_code == status
+    assert b"secret reason" in raised.value.response.content
+    assert "secret reason" not in json.dumps(raised.value.to_dict())
+
+
+@pytest.mark.parametrize("path", ["large?bytes=2001", "endless", "bomb"])
+def test_answers_are_bounded(client: Any, server: FaultServer, path: str) -> None:
+    """Whether the length is announced, unknown, or that of a compressed bomb."""
+    path, _, query = path.partition("?")
+    params = dict(part.split("=") for part in query.split("&")) if query else {}
+    with pytest.raises(ExternalServiceError, match="more than 2000 bytes"):
+        client.get(server.url, path, params=params, max_response_bytes=2000)
+    assert len(server.requests) == 1
+
+
+def test_an_answer_of_just_that_size_passes(client: Any, server: FaultServer) -> None:
+    """The bound is inclusive."""
+    response = client.get(server.url, "large", params={"bytes": 2000}, max_response_bytes=2000)
+    assert len(response.content) == 2000
+
+
+@pytest.mark.parametrize("path", ["drop", "status/500", "text", "stall"])
+def test_no_secret_is_shown(
+    client: Any, server: FaultServer, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither the token nor the query, in error, log, signal or repr."""
+    told: list[Any] = []
+
+    def hear(**kwargs: Any) -> None:
+        told.append(kwargs)
+
+    external_call_finished.connect(hear)
+    try:
+        with caplog.at_level(logging.DEBUG), pytest.raises(ExternalServiceError) as raised:
+            client.get_json(
+                server.url,
+                path,
+                token=SECRET,
+                params={"key": SECRET},
+                headers={"X-Api-Key": SECRET},
+                attempts=1,
+                timeout=0.3,
+            )
+    finally:
+        external_call_finished.disconnect(hear)
+    ours = [r.getMessage() for r in caplog.records if r.name.startswith(("core", "signalbox"))]
+    shown = [str(raised.value), json.dumps(raised.value.to_dict()), repr(client), *ours, str(told)]
+    assert not [text for text in shown if SECRET in text]
+
+
+def test_each_call_is_logged_and_told_once(
+    client: Any, server: FaultServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever the attempts: service, method, path, status, duration, attempts, outcome."""
+    told: list[dict[str, Any]] = []
+
+    def hear(**kwargs: Any) -> None:
+        told.append(kwargs)
+
+    external_call_finished.connect(hear)
+    try:
+        with caplog.at_level(logging.INFO, "signalbox.external"):
+            client.get(server.url, "flaky/log", params={"times": 2})
+    finally:
+        external_call_finished.disconnect(hear)
+    (line,) = [r.getMessage() for r in caplog.records if r.name == "signalbox.external"]
+    assert f"service=127.0.0.1:{server.port} method=GET path=/flaky/log status=200" in line
+    assert "attempts=3 outcome=ok" in line
+    (call,) = told
+    assert (call["attempts"], call["outcome"], call["status"]) == (3, "ok", 200)
+    assert 0 < call["duration"] < 5
+
+
+def test_a_listener_that_fails_does_not_fail_the_call(client: Any, server: FaultServer) -> None:
+    """Metrics are no part of the call."""
+
+    def fail(**kwargs: Any) -> None:
+        raise RuntimeError("metrics are down")
+
+    external_call_finished.connect(fail)
+    try:
+        assert client.get(server.url).status_code == 200
+    finally:
+        external_call_finished.disconnect(fail)

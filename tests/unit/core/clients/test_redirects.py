@@ -1,0 +1,67 @@
+"""Where redirects lead, and what does not go along."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from core.exceptions import ExternalServiceError
+from tests.unit.core.clients.fault_server import FaultServer
+
+
+def test_a_redirect_is_followed(client: Any, server: FaultServer) -> None:
+    """Within the host everything goes along."""
+    client.get(server.url, "redirect", params={"to": "/there?a=1"}, token="abc")
+    assert (server.last().path, server.last().query) == ("/there", {"a": ["1"]})
+    assert server.last().headers["authorization"] == "Bearer abc"
+
+
+def test_another_host_does_not_get_the_token(
+    client: Any, server: FaultServer, elsewhere: FaultServer
+) -> None:
+    """Neither the token nor what a caller set to identify itself."""
+    client.post(
+        server.url,
+        "redirect",
+        params={"to": elsewhere.url + "/there", "status": 307},
+        token="abc",
+        headers={"Cookie": "session=1", "X-Trace": "yes"},
+        idempotency_key="order-7",
+        data={"a": "1"},
+    )
+    headers = elsewhere.last().headers
+    assert not {"authorization", "cookie", "idempotency-key"} & headers.keys()
+    assert headers["x-trace"] == "yes"
+
+
+@pytest.mark.parametrize(
+    ("status", "method", "body"),
+    [(301, "GET", b""), (302, "GET", b""), (303, "GET", b""), (307, "POST", b"a=1"),
+     (308, "POST", b"a=1")],
+)  # fmt: skip
+def test_the_method_of_the_next_request(
+    client: Any, server: FaultServer, status: int, method: str, body: bytes
+) -> None:
+    """307 and 308 repeat the request, the others ask for the result."""
+    client.post(server.url, "redirect", params={"to": "/there", "status": status}, data={"a": "1"})
+    assert (server.last().method, server.last().body) == (method, body)
+
+
+def test_a_loop_ends(client: Any, server: FaultServer) -> None:
+    """After five redirects, once, without further attempts."""
+    with pytest.raises(ExternalServiceError, match="more than 5 redirects"):
+        client.get(server.url, "loop")
+    assert len(server.requests) == 6
+
+
+@pytest.mark.parametrize("to", ["file:///etc/passwd", "gopher://x", "http://", "//", "http://a b"])
+def test_a_redirect_to_what_is_no_address(client: Any, server: FaultServer, to: str) -> None:
+    """It is an error of the service, and nothing else is opened."""
+    with pytest.raises(ExternalServiceError):
+        client.get(server.url, "redirect", params={"to": to}, attempts=1)
+
+
+def test_a_redirect_without_a_location_is_the_answer(client: Any, server: FaultServer) -> None:
+    """There is nowhere to go."""
+    assert client.get(server.url, "status/302").status_code == 302

@@ -1,0 +1,111 @@
+"""What is tried again, how often, and when not."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from core.clients import Backoff
+from core.clients.budget import RESERVE
+from core.exceptions import ExternalServiceError
+from tests.unit.core.clients.fault_server import FaultServer
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+def test_what_passes_is_tried_again(client: Any, server: FaultServer, status: int) -> None:
+    """Two failures, then the answer: three attempts."""
+    response = client.get(server.url, "flaky/a", params={"times": 2, "status": status})
+    assert response.status_code == 200
+    assert server.seen["/flaky/a"] == 3
+
+
+def test_broken_connections_are_tried_again(client: Any, server: FaultServer) -> None:
+    """A connection that was dropped is no answer."""
+    assert client.get(server.url, "flaky/b", params={"times": 2, "how": "drop"}).status_code == 200
+
+
+def test_after_the_last_attempt_the_failure_surfaces(client: Any, server: FaultServer) -> None:
+    """Three attempts are the default, and the error says how many there were."""
+    with pytest.raises(ExternalServiceError) as raised:
+        client.get(server.url, "status/503")
+    assert server.seen["/status/503"] == raised.value.details["attempts"] == 3
+
+
+def test_one_attempt_for_one_call(client: Any, server: FaultServer) -> None:
+    """A call may ask for fewer than the client's."""
+    with pytest.raises(ExternalServiceError):
+        client.get(server.url, "status/503", attempts=1)
+    assert server.seen["/status/503"] == 1
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 409, 500])
+def test_what_does_not_pass_is_not_repeated(client: Any, server: FaultServer, status: int) -> None:
+    """An answer that says no is an answer."""
+    with pytest.raises(ExternalServiceError):
+        client.get(server.url, f"status/{status}")
+    assert server.seen[f"/status/{status}"] == 1
+
+
+@pytest.mark.parametrize("method", ["post", "patch"])
+def test_what_may_have_happened_is_not_repeated(
+    client: Any, server: FaultServer, method: str
+) -> None:
+    """POST and PATCH are sent once, since the first may have worked."""
+    with pytest.raises(ExternalServiceError):
+        getattr(client, method)(server.url, "status/503")
+    assert server.seen["/status/503"] == 1
+
+
+def test_with_an_idempotency_key_it_is(client: Any, server: FaultServer) -> None:
+    """The service knows a repeat by the key, which stays the same."""
+    client.post(server.url, "flaky/c", params={"times": 2}, idempotency_key="order-7")
+    assert {r.headers["idempotency-key"] for r in server.requests} == {"order-7"}
+    assert len(server.requests) == 3
+
+
+def test_the_service_says_when_to_come_again(client: Any, server: FaultServer) -> None:
+    """Retry-After is waited for."""
+    started = time.monotonic()
+    client.get(server.url, "flaky/d", params={"times": 1, "after": "1"})
+    assert time.monotonic() - started >= 1
+
+
+@pytest.mark.parametrize("after", ["3600", "Wed, 21 Oct 2199 07:28:00 GMT"])
+def test_a_pause_past_the_deadline_is_not_waited_for(
+    client: Any, server: FaultServer, after: str
+) -> None:
+    """The failure surfaces at once instead of at the deadline."""
+    started = time.monotonic()
+    with pytest.raises(ExternalServiceError):
+        client.get(server.url, "flaky/e", params={"after": after}, deadline=5)
+    assert time.monotonic() - started < 2
+    assert server.seen["/flaky/e"] == 1
+
+
+@pytest.mark.parametrize("after", ["soon", "-1", "1e400", "9" * 400, ""])
+def test_a_senseless_retry_after_is_ignored(client: Any, server: FaultServer, after: str) -> None:
+    """The client's own pauses are used."""
+    response = client.get(server.url, "flaky/f", params={"times": 1, "after": after})
+    assert response.status_code == 200
+
+
+def test_pauses_grow(client: Any, server: FaultServer) -> None:
+    """Each is drawn from twice the range of the one before; without jitter they are exact."""
+    started = time.monotonic()
+    backoff = Backoff(first=0.05, factor=2, limit=1, jitter="none")
+    with pytest.raises(ExternalServiceError):
+        client.get(server.url, "status/503", attempts=4, backoff=backoff)
+    assert time.monotonic() - started >= 0.05 + 0.1 + 0.2
+
+
+def test_an_outage_is_not_multiplied(client_of: Any, server: FaultServer) -> None:
+    """When everything fails, retries are a fraction of the calls, over all clients."""
+    clients = [client_of(circuit_breaker=False, backoff=0) for _ in range(2)]
+    calls = 40
+    for number in range(calls):
+        with pytest.raises(ExternalServiceError):
+            clients[number % 2].get(server.url, "status/503", attempts=5)
+    retries = len(server.requests) - calls
+    assert RESERVE <= retries <= RESERVE + 0.2 * calls
