@@ -63,8 +63,16 @@ class Ledger:
     def wait_settled(self, run: str, seconds: float) -> None:
         """Wait until nothing of a run is on its way, or until so many seconds are over."""
         deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline and self.open(run):
+        while time.monotonic() < deadline and self._is_open(run):
             time.sleep(0.1)
+
+    def _is_open(self, run: str) -> bool:
+        try:
+            return self.open(run) > 0
+        except (DatabaseError, InterfaceError):
+            # It was the database's turn to be broken, and it is not back yet.
+            connection.close()
+            return True
 
     def open(self, run: str) -> int:
         """Return how many deliveries of a run are on their way."""
