@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings
-from django.contrib.auth.models import Permission
 
 from core.choices import Role
 from core.exceptions import ConfigurationError, ValidationError
@@ -74,7 +74,8 @@ def permissions_of_roles(user: Any) -> frozenset[str]:
         return frozenset()
     cached: dict[tuple[str, ...], frozenset[str]] = _cached(user, _PERMISSIONS, dict)
     if roles not in cached:
-        found = Permission.objects.filter(group__name__in=roles).order_by()
+        permissions = apps.get_model("auth", "Permission")._default_manager
+        found = permissions.filter(group__name__in=roles).order_by()
         names = found.values_list("content_type__app_label", "codename")
         cached[roles] = frozenset(f"{app}.{codename}" for app, codename in names)
     return cached[roles]

@@ -214,7 +214,7 @@ class TestDatabaseConfig:
         assert [problem.name for problem in reader.problems] == ["DATABASE_URL"]
 
     @pytest.mark.postgres
-    @pytest.mark.django_db(transaction=True)
+    @pytest.mark.django_db
     def test_a_pool_connects(self) -> None:
         """Django takes the setting as it is, and gets its connections from the pool."""
         now = connections["default"].settings_dict

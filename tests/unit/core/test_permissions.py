@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.auth.models import AnonymousUser, Group, Permission, User
+from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 from django.utils.functional import SimpleLazyObject
@@ -155,7 +156,6 @@ class TestPermissions:
         lazy = SimpleLazyObject(lambda: editor)
         assert PermissionChecker.check_user_permission(lazy, CHANGE) is True
 
-    @pytest.mark.django_db(transaction=True)
     def test_awaited(self, editor: User) -> None:
         """Async code has the same questions."""
 
@@ -309,6 +309,14 @@ class TestRoles:
             pytest.raises(ConfigurationError, match="PERMISSION_ROLES"),
         ):
             RoleBasedPermission.all_roles()
+
+    def test_a_bad_setting_is_found_by_check(self) -> None:
+        """`manage.py check` names the setting before anybody asks for a role."""
+        assert "core.E001" not in [each.id for each in run_checks(tags=["signalbox"])]
+        with override_settings(PERMISSION_ROLES="admin"):
+            findings = run_checks(tags=["signalbox"])
+        (finding,) = [each for each in findings if each.id == "core.E001"]
+        assert "PERMISSION_ROLES must be a list of names, got 'admin'" in finding.msg
 
     @pytest.mark.parametrize("role", ["root", "Admin", "", None, 7])
     def test_an_unknown_role(self, boss: User, role: Any) -> None:
