@@ -14,7 +14,7 @@ from itertools import chain
 from pathlib import Path
 
 import griffe
-from griffe2md import default_config, render_object_docs
+from griffe2md import default_config, prepare_context, prepare_env
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -37,6 +37,8 @@ CONFIG = {
     "show_signature_annotations": True,
     "summary": False,
 }
+# Compiled once for all members; `griffe2md.render_object_docs` does so for each.
+TEMPLATES = prepare_env()
 
 
 @dataclass
@@ -113,7 +115,8 @@ def _members(found: griffe.Object, used: set[str]) -> Iterator[griffe.Object]:
 
 
 def _entry(member: griffe.Object) -> str:
-    text = render_object_docs(member, CONFIG).strip()
+    template = TEMPLATES.get_template(f"{member.kind.value}.md.jinja")
+    text = template.render(**prepare_context(member, dict(CONFIG))).strip()
     # "py" is shown as Python, but is no example that the tests run.
     return FENCE.sub("```py", LINK.sub(r"\1", text))
 
