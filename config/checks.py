@@ -6,7 +6,6 @@ from typing import Any
 from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
-from django.core.exceptions import ImproperlyConfigured
 
 from config.settings.cache import REDIS_URL
 from config.settings.celery import broker_from_cache
@@ -68,6 +67,4 @@ def check_proxies(
 
 def require_valid_environment() -> None:
     """Raise `ImproperlyConfigured`, naming every bad variable, instead of running on a guess."""
-    if problems:
-        lines = "\n".join(f"  {p.name}: {p.message} {p.hint}" for p in problems)
-        raise ImproperlyConfigured(f"Environment variables that cannot be used:\n{lines}")
+    env.require_valid()
