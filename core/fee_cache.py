@@ -87,7 +87,7 @@ def read() -> tuple[Row | None, str | None]:
     The stamp is None when the cache is down.
     """
     if _outage.owes_a_change:
-        clear()
+        _tell()
     found = _FAILED if _outage.owes_a_change else _tried(_read)
     return (None, None) if found is _FAILED else found
 
@@ -107,10 +107,7 @@ def fill(
 def clear() -> None:
     """Forget the fee here, and remove the entries if the cache lets it; see `invalidate`."""
     memory.drop()
-    # Before the attempt, so that another thread's failure meanwhile is not overlooked.
-    _outage.owes_a_change = False
-    if _tried(_invalidate) is _FAILED:
-        _outage.owes_a_change = True
+    _tell()
 
 
 def invalidate() -> None:
@@ -141,6 +138,13 @@ def is_changing() -> bool:
     # Rolled back; or committed, and hooks that were registered earlier are still running.
     _committed()
     return False
+
+
+def _tell() -> None:
+    # Before the attempt, so that another thread's failure meanwhile is not overlooked.
+    _outage.owes_a_change = False
+    if _tried(_invalidate) is _FAILED:
+        _outage.owes_a_change = True
 
 
 def _committed() -> None:

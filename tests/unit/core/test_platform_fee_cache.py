@@ -215,7 +215,7 @@ class TestOvertaken:
         fee_cache.fill(row, stamp, percentage=Decimal(10), fraction=Decimal("0.1"))
         assert (fee_cache.read()[0], cached()) == (None, [])
 
-    def test_even_if_it_dies_half_way(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_even_if_it_dies_half_way(self) -> None:
         """A row that was put back by a process that could do no more is not believed."""
         PlatformFeeConfig.warm_cache()
         row, stamp = fee_cache.read()
@@ -284,6 +284,16 @@ class TestOutage:
             clock[0] += 60
             fee()
         assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+
+    @pytest.mark.usefixtures("down")
+    def test_it_costs_a_query_now_and_then(self) -> None:
+        """Also after a change the process remembers for a moment what the database said."""
+        change("11.00")
+        # As if the change were committed.
+        connection.run_on_commit.clear()
+        with CaptureQueriesContext(connection) as queries:
+            assert {fee() for _ in range(20)} == {Decimal(11)}
+        assert len(queries) <= 2
 
     def test_a_change_during_it_is_made_up_for(
         self, clock: list[float], monkeypatch: pytest.MonkeyPatch
