@@ -74,27 +74,38 @@ class RedisCounter:
     def __init__(self, url: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._url = url
         self._clock = clock
+        # None while Redis answers; else the moment from which it is asked again.
         self._resume_at: float | None = None
+        self._lock = Lock()
 
     def hit(self, limit: int, period: int, *names: str) -> Count | None:
         """Count a call as `MemoryCounter.hit` does; None when Redis does not answer."""
-        if self._resume_at is not None and self._clock() < self._resume_at:
+        resume_at = self._resume_at
+        if resume_at is not None and self._clock() < resume_at:
             return None
         try:
             count = _hit(self._limiter, limit, period, names)
         except StorageError as error:
             self._failed(error)
             return None
-        if self._resume_at is not None:
-            self._resume_at = None
-            logger.info("rate limits are counted again")
+        self._answered()
         return count
 
     def _failed(self, error: StorageError) -> None:
-        is_news = self._resume_at is None
-        self._resume_at = self._clock() + PAUSE
+        with self._lock:
+            is_news = self._resume_at is None
+            self._resume_at = self._clock() + PAUSE
         if is_news:
             logger.error("Redis is down: rate limits let every call pass (%s)", error)
+
+    def _answered(self) -> None:
+        if self._resume_at is None:
+            return
+        with self._lock:
+            is_news = self._resume_at is not None
+            self._resume_at = None
+        if is_news:
+            logger.info("rate limits are counted again")
 
     @cached_property
     def _limiter(self) -> MovingWindowRateLimiter:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,7 @@ from core.decorators.calls import (
     F,
     Kwargs,
     auser_id_of,
+    name_of,
     require_number,
     require_request,
     user_id_of,
@@ -29,6 +31,7 @@ from core.decorators.calls import (
 logger = logging.getLogger(__name__)
 
 _METHODS = ("GET", "HEAD")
+_PREFIX = re.compile(r"[!-~]{0,80}")  # what every cache takes as part of a key
 _FORBIDDING = ("private", "no-store", "no-cache")
 # What is true of one request only.
 _NOT_KEPT = frozenset({"ratelimit", "ratelimit-policy", "age", "date"})
@@ -37,11 +40,11 @@ _NOT_KEPT = frozenset({"ratelimit", "ratelimit-policy", "age", "date"})
 def cache_response(timeout: int = 300, key_prefix: str = "") -> Callable[[F], F]:
     """Keep a view's response for `timeout` seconds and serve it again without calling the view.
 
-    Kept are responses with status 200 to GET and HEAD, for the same host, path and query, user
-    (when logged in), tenant, language, time zone and the request headers that `Vary` names; not
-    those that stream, set a cookie, use the session or a CSRF token, vary on everything or say
-    `Cache-Control: private`, `no-store` or `no-cache`, nor those for an `Authorization` header
-    that no user stands behind. A cache that is down costs speed only. Checks of permission
+    Kept are responses with status 200 to GET and HEAD, for the same function, host, path, query,
+    user (when logged in), tenant, language, time zone and request headers that `Vary` names. Not
+    kept are those that stream, set a cookie, use the session or a CSRF token, vary on everything
+    or say `Cache-Control: private`, `no-store` or `no-cache`, nor those for an `Authorization`
+    header that no user stands behind. A cache that is down costs speed only. Checks of permission
     belong above this decorator. Raises TypeError or ValueError for bad options, and TypeError
     when the function gets no request.
     """
@@ -50,14 +53,20 @@ def cache_response(timeout: int = 300, key_prefix: str = "") -> Callable[[F], F]
     require_number("timeout", timeout, least=1, whole=True)
     if not isinstance(key_prefix, str):
         raise TypeError(f"key_prefix must be a text, got {key_prefix!r}")
+    if not _PREFIX.fullmatch(key_prefix):
+        raise ValueError(
+            f"key_prefix must be at most 80 visible ASCII characters, got {key_prefix!r}"
+        )
 
     def decorate(function: F) -> F:
+        path = name_of(function)
+
         def sync(args: Args, kwargs: Kwargs) -> Any:
             request = require_request(function, args, kwargs)
             user_id = user_id_of(request)
             if not _may_ask(request, user_id):
                 return function(*args, **kwargs)
-            key = _key(request, key_prefix, user_id)
+            key = _key(request, key_prefix, path, user_id)
             kept = _read(request, key)
             if kept is not None:
                 return kept
@@ -71,7 +80,7 @@ def cache_response(timeout: int = 300, key_prefix: str = "") -> Callable[[F], F]
             user_id = await auser_id_of(request)
             if not _may_ask(request, user_id):
                 return await function(*args, **kwargs)
-            key = _key(request, key_prefix, user_id)
+            key = _key(request, key_prefix, path, user_id)
             kept = await sync_to_async(_read)(request, key)
             if kept is not None:
                 return kept
@@ -117,8 +126,9 @@ class _WatchedSession:
             self._session.accessed = accessed
 
 
-def _key(request: Any, prefix: str, user_id: str | None) -> str:
+def _key(request: Any, prefix: str, path: str, user_id: str | None) -> str:
     parts = [
+        path,
         request.method,
         request.build_absolute_uri(),
         user_id,

@@ -309,6 +309,27 @@ def test_a_cache_that_is_down(settings: Any, caplog: pytest.LogCaptureFixture) -
     assert "the cache of responses is not available" in caplog.text
 
 
+def test_two_functions_do_not_meet() -> None:
+    """Functions that answer for the same address have responses of their own."""
+
+    @cache_response()
+    def inner(request: HttpRequest) -> HttpResponse:
+        return HttpResponse("inner")
+
+    @cache_response()
+    def outer(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(b"outer " + inner(request).content)
+
+    assert [outer(factory.get("/")).content for _ in range(2)] == [b"outer inner"] * 2
+
+
+@pytest.mark.parametrize("prefix", ["a b", "ä", "a" * 81, "a\n"])
+def test_a_prefix_fits_every_cache(prefix: str) -> None:
+    """A prefix that some cache refuses fails where it is written."""
+    with pytest.raises(ValueError, match="key_prefix"):
+        cache_response(key_prefix=prefix)
+
+
 @pytest.mark.parametrize("timeout", [0, -1])
 def test_a_time_out_must_be_positive(timeout: int) -> None:
     """A time in which nothing is kept fails where it is written."""

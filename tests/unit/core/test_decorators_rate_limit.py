@@ -6,6 +6,7 @@ import asyncio
 import logging
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
 
@@ -357,6 +358,21 @@ def test_calls_are_counted_in_redis(shared_key: str) -> None:
     assert refused(call).details["retry_after"] == 60
     reset_rate_limits()
     refused(call)
+
+
+def test_exactly_as_many_as_allowed(shared_key: str) -> None:
+    """However many callers come at the same moment, no more pass than the limit says."""
+    call = rate_limit(key=shared_key, limit=50, period=60)(lambda: None)
+
+    def attempt(_: int) -> bool:
+        try:
+            call()
+        except RateLimitError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(attempt, range(120))) == 50
 
 
 def test_redis_is_asked_off_the_event_loop(shared_key: str) -> None:
