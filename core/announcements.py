@@ -181,7 +181,7 @@ def _send(
     signal: EventSignal, model: Model, payloads: Sequence[Mapping[str, Any]], using: str
 ) -> None:
     # Whoever catches an error of this must not commit the change without its event.
-    with transaction.atomic(using=using, savepoint=False):
+    with transaction.mark_for_rollback_on_error(using=using):
         if len(payloads) == 1:
             signal.send(sender=model._meta.concrete_model, **payloads[0])
         else:
