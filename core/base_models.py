@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from core.lifecycle import LifecycleModel
 from core.model_mixins import TimestampsPart, UUIDPart
@@ -55,8 +55,12 @@ class BaseModel(  # type: ignore[misc]  # the parts of soft deletion win over th
         ordering = ["-created_at"]
 
 
-def __getattr__(name: str) -> Any:
-    # On first use, since pydantic is not among the requirements.
-    if name == "PydanticBaseModel":
-        return import_module("core.pydantic_models").PydanticBaseModel
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if TYPE_CHECKING:
+    from core.pydantic_models import PydanticBaseModel as PydanticBaseModel
+else:
+
+    def __getattr__(name: str) -> Any:
+        # On first use, since pydantic is not among the requirements.
+        if name == "PydanticBaseModel":
+            return import_module("core.pydantic_models").PydanticBaseModel
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

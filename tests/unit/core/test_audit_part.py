@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
@@ -77,6 +78,19 @@ def test_update_fields() -> None:
     with event_context(actor="b"):
         contract.save(update_fields=[])
     assert stored(contract) == (None, "a")
+
+
+def test_saving_from_async_code() -> None:
+    """`acreate()` and `asave()` have the actor of the asyncio task that calls them."""
+
+    async def work() -> Contract:
+        with event_context(actor="a"):
+            contract = await Contract.objects.acreate()
+        with event_context(actor="b"):
+            await contract.asave(update_fields=["title"])
+        return contract
+
+    assert stored(async_to_sync(work)()) == ("a", "b")
 
 
 def test_deferred_columns() -> None:

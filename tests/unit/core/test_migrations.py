@@ -78,7 +78,7 @@ def _execute(connection: BaseDatabaseWrapper, statement: str) -> None:
 def _state_after(migrations: list[Migration]) -> ProjectState:
     graph = MigrationLoader(None).graph
     # What the sample models refer to is there already.
-    state: ProjectState = graph.make_state(nodes=graph.leaf_nodes())
+    state: ProjectState = graph.make_state(nodes=graph.leaf_nodes("auth"))
     for migration in migrations:
         migration.mutate_state(state, preserve=False)
     return state
