@@ -14,7 +14,7 @@ from pathlib import Path
 from .bench import FULL, QUICK, Bench
 from .report import Report
 
-CASES = ("emission", "drain", "latency", "memory", "claim", "peers", "embedded")
+CASES = ("emission", "drain", "latency", "memory", "claim", "edges", "peers", "embedded", "foundation")
 
 
 def main() -> int:
