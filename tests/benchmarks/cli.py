@@ -14,7 +14,17 @@ from pathlib import Path
 from .bench import FULL, QUICK, Bench
 from .report import Report
 
-CASES = ("emission", "drain", "latency", "memory", "claim", "edges", "peers", "embedded", "foundation")
+CASES = (
+    "emission",
+    "drain",
+    "latency",
+    "memory",
+    "claim",
+    "edges",
+    "peers",
+    "embedded",
+    "foundation",
+)
 
 
 def main() -> int:
