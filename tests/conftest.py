@@ -127,15 +127,6 @@ def rabbitmq_url() -> str:
     return services.rabbitmq_url()
 
 
-@pytest.fixture(params=["redis", "rabbitmq"])
-def broker_url(request: pytest.FixtureRequest) -> str:
-    """The address of each kind of broker in turn, as Celery takes it."""
-    if request.param == "rabbitmq":
-        return str(request.getfixturevalue("rabbitmq_url"))
-    url = str(request.getfixturevalue("redis_url"))
-    return url.replace("unix://", "redis+socket://").replace("?db=", "?virtual_host=")
-
-
 @pytest.fixture(autouse=True)
 def fresh_fee() -> None:
     """No test reads the platform fee that the process remembers from another one."""

@@ -1,10 +1,11 @@
-"""Runs the test suite: all of it on SQLite, then what uses a database again on PostgreSQL.
+"""Runs the test suite: all of it on SQLite, and what uses a database again on PostgreSQL.
 
-`python -m tests.run [pytest arguments]`. Each run is one pytest process. Tests that start the
-system's processes mostly wait for them, so they run beside the others; their output follows at the
-end. Servers are those of the environment, those on this machine, or embedded ones; what cannot be
-had is named at the end, and fails the run where the environment says CI=true. The last line counts
-the tests of all runs.
+`python -m tests.run [pytest arguments]`. Each run is one pytest process; a third one has the tests
+that start processes of the system, which mostly wait. All go on at the same time, each with servers
+and databases of its own; the output of the first is seen at once, that of the others follows.
+Servers are those of the environment, those on this machine, or embedded ones; what cannot be had is
+named at the end, and fails the run where the environment says CI=true. The last line counts the
+tests of all runs.
 """
 
 import os
@@ -14,11 +15,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Self
+from typing import Self
 from xml.etree import ElementTree
 
 from tests import services
@@ -56,26 +57,35 @@ class Run:
         environment: Mapping[str, str],
         arguments: Sequence[str],
         workdir: Path,
-        output: IO[bytes] | None = None,
+        *,
+        beside: bool = False,
     ) -> None:
         self._name = name
         self._report = workdir / f"{name}.xml"
+        self._output = workdir / f"{name}.log" if beside else None
         self._started = time.monotonic()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "pytest", f"--junitxml={self._report}", *arguments],
-            env={**os.environ, "ENV_FILE": os.devnull, **environment},
-            stdout=output,
-            stderr=subprocess.STDOUT if output else None,
-        )
+        if not beside:
+            _title(name)
+        with self._output.open("wb") if self._output else nullcontext() as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "pytest", f"--junitxml={self._report}", *arguments],
+                env={**os.environ, "ENV_FILE": os.devnull, **environment},
+                stdout=output,
+                stderr=output,
+            )
 
     def outcome(self) -> Outcome:
-        """Wait for the end, by force after a while, and return what came of it."""
+        """Wait for the end, by force after a while, print what was kept, count what came of it."""
         limit = self._started + LONGEST_RUN_SECONDS - time.monotonic()
         try:
             code = self._process.wait(max(0, limit))
         except subprocess.TimeoutExpired:
             self.end()
             code = STOPPED
+        if self._output:
+            _title(self._name)
+            print(self._output.read_text(errors="replace"), flush=True)
+        if code == STOPPED:
             print(f"{self._name}: stopped after {LONGEST_RUN_SECONDS} s.", flush=True)
         outcome = Outcome(self._name, exit_code=code)
         if self._report.exists():
@@ -102,40 +112,23 @@ def main(arguments: Sequence[str]) -> int:
     """Run the suite on both databases, print the account, return the exit code."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
-    with tempfile.TemporaryDirectory(prefix="signalbox-tests-") as directory:
-        workdir = Path(directory)
-        with _beside("processes", ["--system=only", *arguments], workdir) as outcomes:
-            _title("SQLite")
-            with Run("SQLite", ON_SQLITE, ["--system=none", *arguments], workdir) as run:
-                outcomes.append(run.outcome())
-            outcomes.append(_on_postgresql(arguments, workdir))
+    with tempfile.TemporaryDirectory(prefix="signalbox-tests-") as name, ExitStack() as stack:
+        workdir, outcomes = Path(name), []
+        most = ["--system=none", *arguments]
+        runs = [
+            stack.enter_context(Run("SQLite", ON_SQLITE, most, workdir)),
+            stack.enter_context(
+                Run("processes", ON_SQLITE, ["--system=only", *arguments], workdir, beside=True)
+            ),
+        ]
+        try:
+            address = {"DATABASE_URL": stack.enter_context(services.postgres_database(workdir))}
+            again = Run("PostgreSQL", address, ["--only-database", *most], workdir, beside=True)
+            runs.append(stack.enter_context(again))
+        except services.Missing as missing:
+            outcomes.append(Outcome("PostgreSQL", missing={f"{missing} (the second run)": 0}))
+        outcomes += [run.outcome() for run in runs]
     return _report(outcomes)
-
-
-@contextmanager
-def _beside(name: str, arguments: Sequence[str], workdir: Path) -> Iterator[list[Outcome]]:
-    """Have a run going on beside the block, which collects outcomes; its output follows then."""
-    outcomes: list[Outcome] = []
-    with (workdir / f"{name}.log").open("w+b") as log:
-        with Run(name, ON_SQLITE, arguments, workdir, log) as run:
-            yield outcomes
-            outcomes.append(run.outcome())
-        _title(name)
-        log.seek(0)
-        print(log.read().decode(errors="replace"), flush=True)
-
-
-def _on_postgresql(arguments: Sequence[str], workdir: Path) -> Outcome:
-    _title("PostgreSQL")
-    again = ["--system=none", "--only-database", *arguments]
-    try:
-        with (
-            services.postgres_database(workdir) as url,
-            Run("PostgreSQL", {"DATABASE_URL": url}, again, workdir) as run,
-        ):
-            return run.outcome()
-    except services.Missing as missing:
-        return Outcome("PostgreSQL", missing={f"{missing} (the second run)": 0})
 
 
 def _title(name: str) -> None:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
@@ -11,6 +11,7 @@ import psycopg
 from kombu import Connection
 from kombu.exceptions import OperationalError
 from psycopg import sql
+from redis import Redis
 
 from config.stack.processes import StackError
 from config.stack.servers import PostgresServer, ValkeyServer, running
@@ -19,6 +20,7 @@ LOCAL_POSTGRES = (
     "postgresql://postgres@127.0.0.1:5432/postgres",
     "postgresql://postgres:postgres@127.0.0.1:5432/postgres",
 )
+REDIS_MARK, REDIS_MARK_SECONDS = "signalbox-tests", 3600
 LOCAL_RABBITMQ = "amqp://guest:guest@127.0.0.1:5672//"
 
 
@@ -54,9 +56,10 @@ def postgres_server(workdir: Path, *, fsync: bool = False) -> Iterator[str]:
 
 @contextmanager
 def redis_server(workdir: Path) -> Iterator[str]:
-    """Yield the address of a Redis or Valkey: that of `REDIS_URL`, else an embedded one."""
+    """Yield the address of an empty Redis or Valkey: of `REDIS_URL`, else an embedded one."""
     if given := os.environ.get("REDIS_URL"):
-        yield given
+        with _own_redis_database(given) as url:
+            yield url
         return
     try:
         server = ValkeyServer(workdir)
@@ -102,6 +105,28 @@ def _embedded_postgres(stack: ExitStack, workdir: Path, fsync: bool) -> str:
     except (StackError, OSError) as error:
         raise Missing("PostgreSQL", f"{error}; or set DATABASE_URL") from error
     return server.url("postgres")
+
+
+@contextmanager
+def _own_redis_database(server: str) -> Iterator[str]:
+    """Yield the address of a database that was empty, and is emptied afterwards.
+
+    The mark in it is for other test runs, which may go on at the same time.
+    """
+    for number in range(15, 0, -1):
+        url = urlunsplit(urlsplit(server)._replace(path=f"/{number}"))
+        with closing(Redis.from_url(url)) as database:
+            if not database.set(REDIS_MARK, os.getpid(), nx=True, ex=REDIS_MARK_SECONDS):
+                continue
+            if database.dbsize() > 1:
+                database.delete(REDIS_MARK)
+                continue
+            try:
+                yield url
+            finally:
+                database.flushdb()
+            return
+    raise Missing("Redis", f"no database of {urlsplit(server).hostname} from 1 to 15 is empty")
 
 
 def _execute(server: str, statement: sql.Composed) -> None:
