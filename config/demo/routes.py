@@ -12,4 +12,5 @@ LONGEST_LEASE = 5.0
 
 for route in routing:
     # Loaded last of all routes modules, as the demo is the last of the apps.
+    routing.remove(route.name)
     routing.add(replace(route, lease=min(route.lease, LONGEST_LEASE)))
