@@ -109,7 +109,10 @@ def _members(found: griffe.Object, used: set[str]) -> Iterator[griffe.Object]:
         shown = not member.is_alias or name in used or name in (found.exports or ())
         if not shown or name.startswith("_"):
             continue
-        target = member.final_target if isinstance(member, griffe.Alias) else member
+        try:
+            target = member.final_target if isinstance(member, griffe.Alias) else member
+        except griffe.AliasResolutionError:
+            continue  # it comes from another library, which documents it
         if not target.is_module and (target.docstring or name in used):
             yield target
 
