@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -17,15 +18,21 @@ ROOT = Path(__file__).resolve().parents[2]
 ORDERS = 120
 
 
-def start(marker: str = "") -> subprocess.Popen[str]:
-    return subprocess.Popen(
+@contextmanager
+def started(marker: str = "") -> Iterator[subprocess.Popen[str]]:
+    """Run the demo for the length of a block, and no longer."""
+    with subprocess.Popen(
         [sys.executable, "-m", "config.demo", "--orders", str(ORDERS)],
         cwd=ROOT,
         env={**os.environ, "DEMO_MARKER": marker},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    )
+    ) as demo:
+        try:
+            yield demo
+        finally:
+            demo.kill()
 
 
 def marked_processes(marker: str) -> Iterator[int]:
@@ -40,8 +47,8 @@ def marked_processes(marker: str) -> Iterator[int]:
 
 def test_the_demo_loses_and_doubles_nothing() -> None:
     """Through a killed worker, an emptied broker and failing services every effect is exact."""
-    demo = start()
-    output, _ = demo.communicate(timeout=170)
+    with started() as demo:
+        output, _ = demo.communicate(timeout=170)
     assert demo.returncode == 0, output
     assert "Nothing was lost and nothing was doubled" in output
     assert "kill -9" in output
@@ -51,13 +58,13 @@ def test_the_demo_loses_and_doubles_nothing() -> None:
 def test_ctrl_c_stops_everything() -> None:
     """A person who has seen enough leaves no process behind."""
     marker = str(uuid4())
-    demo = start(marker)
-    assert demo.stdout
-    for line in demo.stdout:
-        if "on sale" in line:
-            break
-    assert len(list(marked_processes(marker))) > 5
-    demo.send_signal(signal.SIGINT)
-    output, _ = demo.communicate(timeout=60)
+    with started(marker) as demo:
+        assert demo.stdout
+        for line in demo.stdout:
+            if "on sale" in line:
+                break
+        assert len(list(marked_processes(marker))) > 5
+        demo.send_signal(signal.SIGINT)
+        output, _ = demo.communicate(timeout=60)
     assert demo.returncode == 130, output
     assert not list(marked_processes(marker))
