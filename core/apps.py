@@ -10,7 +10,7 @@ class CoreConfig(AppConfig):
 
     def ready(self) -> None:
         from core.checks import check_roles
-        from core.relations import watch_relations
+        from core.rows.relations import watch_relations
 
         watch_relations()
         register(check_roles, "signalbox")

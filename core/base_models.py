@@ -5,11 +5,11 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from core.lifecycle import LifecycleModel
 from core.model_mixins import TimestampsPart, UUIDPart
-from core.soft_deletion import SoftDeletePart
-from core.table_names import TableNamingMixin
-from core.tenant_part import TenantPart
+from core.parts.table_names import TableNamingMixin
+from core.parts.tenant import TenantPart
+from core.rows.lifecycle import LifecycleModel
+from core.soft_delete.part import SoftDeletePart
 
 
 class TimeStampedModel(TimestampsPart):

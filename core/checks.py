@@ -16,5 +16,5 @@ def check_roles(app_configs: Any, **_: Any) -> list[CheckMessage]:
         all_roles()
     except ConfigurationError as error:
         hint = 'List the names of groups, the highest role first: ["admin", "user"].'
-        return [Error(error.message, hint=hint, id="core.E001")]
+        return [Error(error.message, hint=hint, id="core.E002")]
     return []

@@ -10,10 +10,10 @@ from django.db.models import F
 from django.db.models.sql.query import Query
 from django.utils import timezone
 
-from core.bulk_changes import Deleted, LifecycleQuerySet, Row
-from core.restoring import restore_conflicts, restore_rows
-from core.soft_cascade import SoftDeletion
-from core.visibility import HidesDeleted, show_deleted
+from core.rows.bulk import Deleted, LifecycleQuerySet, Row
+from core.soft_delete.cascade import SoftDeletion
+from core.soft_delete.restoring import restore_conflicts, restore_rows
+from core.soft_delete.visibility import HidesDeleted, show_deleted
 
 
 class SoftDeleteQuerySet(LifecycleQuerySet[Row]):

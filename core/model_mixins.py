@@ -11,11 +11,11 @@ import uuid
 from django.db import models
 from django.utils import timezone
 
-from core.audit_part import AuditPart
-from core.saving import SavePart
-from core.soft_deletion import SoftDeletePart
-from core.table_names import TableNamingMixin
-from core.tenant_part import TenantPart
+from core.parts.audit import AuditPart
+from core.parts.table_names import TableNamingMixin
+from core.parts.tenant import TenantPart
+from core.rows.saving import SavePart
+from core.soft_delete.part import SoftDeletePart
 
 __all__ = [
     "AuditMixin",

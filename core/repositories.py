@@ -24,7 +24,8 @@ from core.db_toolkit.pagination import (
 )
 from core.events.suggest import did_you_mean
 from core.exceptions import AlreadyExistsError, DatabaseError, NotFoundError, ValidationError
-from core.field_values import (
+from core.helpers import require_whole, shortened
+from core.rows.values import (
     REFUSED_VALUES,
     clean,
     could_be,
@@ -33,7 +34,6 @@ from core.field_values import (
     is_uuid,
     refuse_shape,
 )
-from core.helpers import require_whole, shortened
 from core.transactions import Session
 
 Row = TypeVar("Row", bound=models.Model)

@@ -130,6 +130,6 @@ def rabbitmq_url() -> str:
 @pytest.fixture(autouse=True)
 def fresh_fee() -> None:
     """No test reads the platform fee that the process remembers from another one."""
-    from core.fee_cache import begin_anew  # needs pytest-django's set-up
+    from core.fee.cache import begin_anew  # needs pytest-django's set-up
 
     begin_anew()

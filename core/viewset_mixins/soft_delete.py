@@ -10,7 +10,7 @@ from rest_framework.generics import GenericAPIView, get_object_or_404
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from core.soft_deletion import SoftDeletePart
+from core.soft_delete.part import SoftDeletePart
 
 
 class SoftDeleteViewSetMixin(GenericAPIView[Any]):

@@ -10,9 +10,9 @@ import pytest
 from django.core.cache import cache, caches
 from django.db import transaction
 
-from core import fee_cache
 from core.events import EventSignal, deliver_pending, muted
 from core.events.models import Delivery
+from core.fee import cache as fee_cache
 from core.models import PlatformFeeConfig
 from core.signals.audit_signals import cache_invalidation_requested
 from workers.cache import routes

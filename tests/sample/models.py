@@ -9,7 +9,6 @@ from django.db import models
 
 from core.base_models import BaseModel, DBBaseModel, TenantBaseModel, TimeStampedModel
 from core.constraints import UniqueActiveConstraint
-from core.lifecycle import LifecycleModel
 from core.model_mixins import (
     AuditMixin,
     MetadataMixin,
@@ -20,6 +19,7 @@ from core.model_mixins import (
     TimestampMixin,
     UUIDPrimaryKeyMixin,
 )
+from core.rows.lifecycle import LifecycleModel
 from core.tenancy import TenantScopedManager
 
 

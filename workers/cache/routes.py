@@ -13,9 +13,9 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Model
 
-from core import fee_cache
 from core.events import Event, EventSignal
 from core.events.conf import conf
+from core.fee import cache as fee_cache
 from core.models import PlatformFeeConfig
 from core.signals.audit_signals import (
     cache_invalidation_requested,

@@ -20,7 +20,7 @@ import core.models
 from core.base_models import BaseModel, DBBaseModel, SoftDeleteModel, TimeStampedModel
 from core.managers import SoftDeleteManager
 from core.model_mixins import TableNamingMixin, UUIDMixin, UUIDPrimaryKeyMixin
-from core.table_names import snake_case
+from core.parts.table_names import snake_case
 from tests.sample import models as sample
 
 

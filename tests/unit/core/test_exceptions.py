@@ -21,6 +21,7 @@ from core.exceptions import (
     AuthorizationError,
     BusinessLogicError,
     BusinessRuleError,
+    CircuitOpenError,
     ConfigurationError,
     ConflictError,
     DatabaseError,
@@ -49,6 +50,7 @@ STATUSES = [
     (DatabaseError, 503, "DATABASE_ERROR"),
     (ServiceError, 503, "SERVICE_ERROR"),
     (ExternalServiceError, 502, "EXTERNAL_SERVICE_ERROR"),
+    (CircuitOpenError, 503, "CIRCUIT_OPEN"),
     (ServiceTimeoutError, 504, "EXTERNAL_SERVICE_TIMEOUT"),
     (ConfigurationError, 500, "CONFIGURATION_ERROR"),
 ]

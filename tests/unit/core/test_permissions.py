@@ -312,10 +312,10 @@ class TestRoles:
 
     def test_a_bad_setting_is_found_by_check(self) -> None:
         """`manage.py check` names the setting before anybody asks for a role."""
-        assert "core.E001" not in [each.id for each in run_checks(tags=["signalbox"])]
+        assert "core.E002" not in [each.id for each in run_checks(tags=["signalbox"])]
         with override_settings(PERMISSION_ROLES="admin"):
             findings = run_checks(tags=["signalbox"])
-        (finding,) = [each for each in findings if each.id == "core.E001"]
+        (finding,) = [each for each in findings if each.id == "core.E002"]
         assert "PERMISSION_ROLES must be a list of names, got 'admin'" in finding.msg
 
     @pytest.mark.parametrize("role", ["root", "Admin", "", None, 7])

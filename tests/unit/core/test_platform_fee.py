@@ -219,7 +219,7 @@ def test_a_change_is_announced() -> None:
 def test_a_change_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     """The log says from what to what, and by whom."""
     boss = user()
-    with caplog.at_level("INFO", "core.fee_changes"):
+    with caplog.at_level("INFO", "core.fee.changes"):
         change("11.00", updated_by=boss)
     assert f"from 10.00 to 11.00 per cent, by user {boss.pk}" in caplog.text
 

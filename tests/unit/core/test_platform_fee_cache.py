@@ -17,8 +17,9 @@ from django.core.checks import run_checks
 from django.db import connection, connections, transaction
 from django.test.utils import CaptureQueriesContext
 
-from core import fee_cache, fee_memory
-from core.fee_memory import memory
+from core.fee import cache as fee_cache
+from core.fee import memory as fee_memory
+from core.fee.memory import memory
 from core.models import PlatformFeeConfig
 from tests.unit.core.events.support import in_threads, roll_back
 
@@ -270,7 +271,7 @@ class TestOutage:
         self, down: Down, clock: list[float], caplog: pytest.LogCaptureFixture
     ) -> None:
         """One warning for the outage, one line at its end; the cache is not asked each time."""
-        caplog.set_level("INFO", "core.fee_cache")
+        caplog.set_level("INFO", "core.fee.cache")
         for _ in range(100):
             memory.drop()
             fee()

@@ -14,9 +14,10 @@ from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import InternalError, ProgrammingError, connection, transaction
 from django.utils import timezone
 
-from core import fee_cache, fee_reading
 from core.events import capture_events, event_context
 from core.exceptions import BusinessLogicError, ValidationError
+from core.fee import cache as fee_cache
+from core.fee import reading as fee_reading
 from core.models import PlatformFeeChange, PlatformFeeConfig
 from core.tasks import apply_planned_change
 from tests.unit.core.events.support import roll_back
@@ -310,7 +311,7 @@ class TestPlan:
         self, boss: Any, caplog: pytest.LogCaptureFixture
     ) -> None:
         """Who planned what, and who cancelled it; a plan that is there already is no news."""
-        caplog.set_level("INFO", "core.fee_changes")
+        caplog.set_level("INFO", "core.fee.changes")
         start = timezone.now() + HOUR
         with capture_events() as events, event_context(actor=boss):
             PlatformFeeConfig.plan_change("12.00", start)

@@ -13,9 +13,9 @@ from django.core.cache import cache
 from django.utils import timezone
 
 from config.demo.fakes import FakeServer, fake_server
-from core import fee_cache
 from core.events import deliver_pending
 from core.events.models import Delivery, EventRecord
+from core.fee import cache as fee_cache
 from core.models import PlatformFeeChange, PlatformFeeConfig
 from tests.unit.core.events.support import roll_back
 from workers.audit.models import AuditLog

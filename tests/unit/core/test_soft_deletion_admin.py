@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.test import Client, override_settings
 from django.urls import path
 
-from core.soft_deletion_admin import SoftDeleteAdmin, SoftDeleteAdminMixin
+from core.soft_delete.admin import SoftDeleteAdmin, SoftDeleteAdminMixin
 from tests.sample.models import Book, Document, Folder, Reading, Seat, Shelf
 
 site = admin.AdminSite()

@@ -12,13 +12,13 @@ from django.test.utils import isolate_apps
 
 from core import TenantBaseModel, TenantMixin
 from core.base_models import BaseModel
-from core.bulk_changes import LifecycleQuerySet
 from core.context import event_context
 from core.events import capture_events
 from core.exceptions import TenantError
-from core.lifecycle import LifecycleModel
 from core.managers import SoftDeleteManager
 from core.model_mixins import SoftDeleteMixin
+from core.rows.bulk import LifecycleQuerySet
+from core.rows.lifecycle import LifecycleModel
 from core.tenancy import TenantManager
 from tests.sample.models import Bid, Customer, Invoice, Lead, Membership, Receipt, Step, Trial
 

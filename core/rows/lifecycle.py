@@ -9,14 +9,14 @@ from typing import Any, ClassVar, Self
 from django.db import models, router, transaction
 from django.db.models.signals import class_prepared, post_delete, post_save
 
-from core.announcements import (
+from core.rows.announcements import (
     announce_created,
     announce_deleted,
     announce_updated,
     deletion_by,
 )
-from core.bulk_changes import LifecycleManager
-from core.changes import current, diff, names_of, snapshot, watched
+from core.rows.bulk import LifecycleManager
+from core.rows.changes import current, diff, names_of, snapshot, watched
 
 Values = dict[str, Any]
 

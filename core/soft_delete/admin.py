@@ -11,8 +11,8 @@ from django.http import HttpRequest
 
 from core.exceptions import ConflictError
 from core.managers import SoftDeleteQuerySet
-from core.marks import MARKS
-from core.soft_cascade import cascades
+from core.soft_delete.cascade import cascades
+from core.soft_delete.marks import MARKS
 
 Choices = list[tuple[str, str]]
 

@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.db import models
 
 from core.context import current_context
-from core.saving import RememberingPart
+from core.rows.saving import RememberingPart
 
 _LENGTH = 128
 

@@ -10,10 +10,10 @@ from django.db import models, router, transaction
 from django.utils import timezone
 
 from core.managers import AllObjectsManager, SoftDeleteManager
-from core.marks import MARKS
-from core.restoring import bring_back, gone_with, restore_conflicts
-from core.row_keys import every_row
-from core.soft_cascade import SoftDeletion, cascades
+from core.rows.keys import every_row
+from core.soft_delete.cascade import SoftDeletion, cascades
+from core.soft_delete.marks import MARKS
+from core.soft_delete.restoring import bring_back, gone_with, restore_conflicts
 
 
 class SoftDeletePart(models.Model):
@@ -24,7 +24,7 @@ class SoftDeletePart(models.Model):
     """
 
     # True: soft deletion takes along what refers to the row, as `on_delete` says, and restoring
-    # brings it back (see core.soft_cascade and core.restoring).
+    # brings it back (see core.soft_delete.cascade and core.soft_delete.restoring).
     soft_delete_cascade: ClassVar[bool] = False
 
     is_deleted = models.BooleanField(default=False, db_index=True, editable=False)

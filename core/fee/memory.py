@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 
-from core.fee_terms import Terms
+from core.fee.terms import Terms
 
 SETTING = "PLATFORM_FEE_PROCESS_SECONDS"
 DEFAULT_SECONDS = 1.0

@@ -8,11 +8,11 @@ from typing import Any
 from django.db import models, router
 from django.db.models.signals import class_prepared
 
-from core.bulk_changes import LifecycleManager, LifecycleQuerySet, Row
 from core.context import current_context
 from core.exceptions import TenantError
 from core.managers import SoftDeleteManager, SoftDeleteQuerySet
-from core.saving import RememberingPart
+from core.rows.bulk import LifecycleManager, LifecycleQuerySet, Row
+from core.rows.saving import RememberingPart
 from core.tenancy import MAX_LENGTH, TenantManager, TenantQuerySet, tenant_id_of
 
 

@@ -9,12 +9,12 @@ from typing import Any
 
 from django.utils import timezone
 
-from core import fee_cache
-from core.fee_cache import Row
-from core.fee_history import PlatformFeeChange
-from core.fee_memory import memory
-from core.fee_rows import PlatformFeeQuerySet
-from core.fee_terms import Terms
+from core.fee import cache as fee_cache
+from core.fee.cache import Row
+from core.fee.history import PlatformFeeChange
+from core.fee.memory import memory
+from core.fee.rows import PlatformFeeQuerySet
+from core.fee.terms import Terms
 
 Rows = Callable[[], PlatformFeeQuerySet]
 NO_PLAN: dict[str, Any] = {

@@ -13,7 +13,7 @@ from django.db.models import CharField, Func, Value
 from django.db.models.functions import Now
 
 from core.exceptions import BusinessLogicError
-from core.fee_cache import Row
+from core.fee.cache import Row
 
 ONLY_ID = 1
 

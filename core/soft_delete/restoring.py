@@ -16,9 +16,17 @@ from django.db import IntegrityError
 from django.db.models import OuterRef, Subquery
 
 from core.exceptions import ConflictError
-from core.marks import Model, Times, announce_unmarked, locked_times, rows_of, table_of, unmark
-from core.row_keys import Rows, every_row
-from core.soft_cascade import Reference, cascades, references_to, referring, takes_along
+from core.rows.keys import Rows, every_row
+from core.soft_delete.cascade import Reference, cascades, references_to, referring, takes_along
+from core.soft_delete.marks import (
+    Model,
+    Times,
+    announce_unmarked,
+    locked_times,
+    rows_of,
+    table_of,
+    unmark,
+)
 
 
 @contextmanager

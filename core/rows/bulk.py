@@ -16,7 +16,7 @@ from django.db import connections, models, transaction
 from django.db.models import Q
 from django.db.models.sql.where import WhereNode
 
-from core.announcements import (
+from core.rows.announcements import (
     ROWS_PER_EVENT,
     announce_alike,
     announce_bulk,
@@ -24,8 +24,8 @@ from core.announcements import (
     deletion_by,
     emits_events,
 )
-from core.changes import Changes, diff, names_of, shown, watched
-from core.row_keys import OneOf, can_return_keys, update_returning_keys
+from core.rows.changes import Changes, diff, names_of, shown, watched
+from core.rows.keys import OneOf, can_return_keys, update_returning_keys
 from core.signals.audit_signals import model_created, model_updated
 
 Row = TypeVar("Row", bound=models.Model, covariant=True)

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 from django.db import models, transaction
 
-from core.changes import Changes, plain_text
 from core.events import EventSignal
+from core.rows.changes import Changes, plain_text
 from core.signals.audit_signals import (
     model_created,
     model_deleted,

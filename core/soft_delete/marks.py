@@ -13,9 +13,9 @@ from typing import Any
 from django.db import connections, models
 from django.utils import timezone
 
-from core.announcements import announce_alike, announce_bulk, emits_events
-from core.changes import diff
-from core.row_keys import OneOf, Rows, can_return_keys, every_row, update_returning_keys
+from core.rows.announcements import announce_alike, announce_bulk, emits_events
+from core.rows.changes import diff
+from core.rows.keys import OneOf, Rows, can_return_keys, every_row, update_returning_keys
 from core.signals.audit_signals import model_restored, model_soft_deleted
 
 Model = type[models.Model]

@@ -13,7 +13,7 @@ from django.core.exceptions import ValidationError as DjangoValidationError
 
 from core.context import current_context
 from core.exceptions import ValidationError
-from core.fee_history import PlatformFeeChange
+from core.fee.history import PlatformFeeChange
 from core.signals.audit_signals import platform_fee_changed, platform_fee_planned
 
 logger = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ from django.apps import apps
 from django.db import models
 from django.db.models.signals import m2m_changed
 
-from core.announcements import ROWS_PER_EVENT, announce_updated, chunked
-from core.lifecycle import LifecycleModel
+from core.rows.announcements import ROWS_PER_EVENT, announce_updated, chunked
+from core.rows.lifecycle import LifecycleModel
 
 Names = dict[type[models.Model], str]
 

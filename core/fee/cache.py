@@ -18,7 +18,7 @@ from typing import Any
 from django.core.cache import cache
 from django.db import transaction
 
-from core.fee_memory import memory
+from core.fee.memory import memory
 
 CONFIG = "platform_fee_config"
 PERCENTAGE = "platform_fee_percentage"

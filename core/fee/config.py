@@ -14,12 +14,14 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from core import fee_cache, fee_changes, fee_reading
 from core.base_models import TimeStampedModel
 from core.context import event_context
 from core.exceptions import BusinessLogicError, ValidationError
-from core.fee_rows import ONLY_ID, PlatformFeeQuerySet
-from core.fee_terms import Amount, Terms, checked_moment, checked_percentage, earnings
+from core.fee import cache as fee_cache
+from core.fee import changes as fee_changes
+from core.fee import reading as fee_reading
+from core.fee.rows import ONLY_ID, PlatformFeeQuerySet
+from core.fee.terms import Amount, Terms, checked_moment, checked_percentage, earnings
 
 _VALIDATORS = [MinValueValidator(Decimal(0)), MaxValueValidator(Decimal(100))]
 _PLAN_FIELDS = {"planned_percentage", "planned_from", "planned_by"}

@@ -29,8 +29,8 @@ from django.db.models import (
 )
 from django.db.models.deletion import ProtectedError, RestrictedError
 
-from core.marks import Keys, Model, announce_marked, is_soft_deletable, mark, table_of
-from core.row_keys import OneOf, Rows, every_row
+from core.rows.keys import OneOf, Rows, every_row
+from core.soft_delete.marks import Keys, Model, announce_marked, is_soft_deletable, mark, table_of
 
 Reference = ForeignKey[Any, Any]
 

@@ -1,0 +1,1 @@
+"""The parts behind the mixins of `core.model_mixins`."""

@@ -1,0 +1,1 @@
+"""What happens to rows, told as events: single saves, bulk changes, relations."""
