@@ -21,11 +21,12 @@ from django.db import DatabaseError, InterfaceError, connections
 from core.events.conf import conf
 from core.events.declarations import delivery_died
 from core.events.event import Event
-from core.events.handling import RouteRun, readable
+from core.events.handling import RouteRun
 from core.events.pace import pace
 from core.events.routing import Route, routing
 from core.events.state import State
 from core.events.store import Claimed, Release, Scope, Store, Want, store_for
+from core.events.stored import readable
 
 logger = logging.getLogger(__name__)
 

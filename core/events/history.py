@@ -11,11 +11,10 @@ from django.db import connections, transaction
 from django.db.models import Model, QuerySet
 from django.db.models.functions import Now
 
-from core.events.declarations import declared
 from core.events.event import MASK, Event, mask
-from core.events.handling import with_data
 from core.events.models import Duty, EventRecord, Settlement
 from core.events.payload import decode
+from core.events.stored import envelope, sensitive_names, with_data
 
 _LOCK = "history"
 
@@ -54,21 +53,7 @@ def stored_event(record: EventRecord) -> Event:
 
     Raises UndeclaredEvent, or EventPayloadError when the payload cannot be read.
     """
-    event = Event(
-        id=record.id,
-        name=record.name,
-        version=record.version,
-        data={},
-        sender=record.sender,
-        key=record.key,
-        occurred_at=record.occurred_at,
-        actor_id=record.actor_id,
-        tenant_id=record.tenant_id,
-        correlation_id=record.correlation_id,
-        causation_id=record.causation_id,
-        sensitive=_sensitive(record),
-    )
-    return with_data(event, record.data)
+    return with_data(envelope(record, record.id), record.data)
 
 
 def public_payload(record: EventRecord) -> dict[str, Any]:
@@ -76,12 +61,12 @@ def public_payload(record: EventRecord) -> dict[str, Any]:
 
     Raises EventPayloadError when it cannot be read.
     """
-    return mask(decode(record.data), _sensitive(record))
+    return mask(decode(record.data), sensitive_names(record))
 
 
 def public_key(record: EventRecord) -> str | None:
     """Return the key, masked when it is one of the sensitive values or that cannot be told."""
-    names = _sensitive(record)
+    names = sensitive_names(record)
     if record.key is None or not names:
         return record.key
     try:
@@ -102,9 +87,3 @@ def settlements_of(record: EventRecord, within: timedelta) -> QuerySet[Settlemen
         )
         .order_by("pk")
     )
-
-
-def _sensitive(record: EventRecord) -> frozenset[str]:
-    # Fields that were declared sensitive later are hidden in older events as well.
-    signal = declared.get(record.name)
-    return frozenset(record.sensitive.split()) | (signal.sensitive if signal else frozenset())

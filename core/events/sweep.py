@@ -18,11 +18,11 @@ from django.db import transaction
 from core.events import wakeup
 from core.events.conf import conf
 from core.events.declarations import delivery_died
-from core.events.handling import readable
 from core.events.routing import Route, routing
 from core.events.state import State
 from core.events.store import Claimed, Lapsed, Release, Store, store_for
 from core.events.store.base import Due
+from core.events.stored import readable
 from core.events.trouble import drop_if_broken
 
 logger = logging.getLogger(__name__)
