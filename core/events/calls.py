@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from django.db import transaction
 
 from core.context import Context, using_context
 from core.events.errors import HandlerQuit, LeaseLost
 from core.events.event import Event
+from core.events.holding import Holding
 from core.events.interrupt import bounded
 from core.events.nesting import shielded
 from core.events.routing import Route
 from core.events.units import Unit
-
-if TYPE_CHECKING:
-    from core.events.delivery import Holding
 
 
 def call(holding: Holding, route: Route, units: list[Unit]) -> Exception | None:

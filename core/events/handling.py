@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from core.events.calls import call
 from core.events.errors import LeaseLost
+from core.events.holding import Holding
 from core.events.pace import pace
 from core.events.retry import Discard, PartialFailure, Retry
 from core.events.routing import Route
@@ -17,9 +17,6 @@ from core.events.store import Claimed, Release
 from core.events.stored import claimed_event, with_data
 from core.events.trouble import describe, drop_if_broken, is_passing, trace
 from core.events.units import Unit, batched, coalesced, secrets_in, sorted_out
-
-if TYPE_CHECKING:
-    from core.events.delivery import Holding
 
 logger = logging.getLogger(__name__)
 

@@ -14,10 +14,10 @@ from django.db import DatabaseError, InterfaceError
 
 from core.events import delivery, sweep
 from core.events.conf import conf
-from core.events.delivery import Tally
 from core.events.errors import EventsError
 from core.events.routing import routing
 from core.events.selection import suggestion
+from core.events.tally import Tally, soonest
 from core.events.trouble import drop_if_broken, is_passing
 
 logger = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ def work_until(
             total.merge(worked.tally)
             report(worked.tally)
         if not worked.left:
-            pause = delivery.soonest(worked.again_in, conf.sweep_seconds)
+            pause = soonest(worked.again_in, conf.sweep_seconds)
             stopped.wait(max(pause or 0.0, _SHORTEST_PAUSE))
     return total
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from core.events import delivery, sweep
 from core.events.routing import routing
 from core.events.store import Scope
+from core.events.tally import Tally
 
 
 def deliver_pending(*, include_scheduled: bool = False) -> dict[str, dict[str, int]]:
@@ -16,7 +17,7 @@ def deliver_pending(*, include_scheduled: bool = False) -> dict[str, dict[str, i
     are run as well.
     """
     sweep.reclaim()
-    tally = delivery.Tally()
+    tally = Tally()
     handled: list[int] = []
     while True:
         scope = Scope(exclude=tuple(handled), scheduled=include_scheduled)

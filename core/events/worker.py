@@ -10,8 +10,8 @@ from django.db import connections
 
 from core.events import delivery, sweep, wakeup
 from core.events.conf import conf
-from core.events.delivery import Worked
 from core.events.doorbell import Listener, doorbell
+from core.events.tally import Worked
 from core.events.trouble import drop_if_broken
 
 # In a worker's processes: whether a task may wait there without holding up the worker itself.

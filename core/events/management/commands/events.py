@@ -16,12 +16,12 @@ from core.events import replay as replaying
 from core.events import status as states
 from core.events.conf import conf
 from core.events.console import progress_bar, table
-from core.events.delivery import Tally
 from core.events.errors import EventsError
 from core.events.interventions import DISCARDED, RETRIED, Intervention, Switched
 from core.events.moments import parse_moment
 from core.events.selection import Selection
 from core.events.state import State
+from core.events.tally import Tally
 
 Options = dict[str, Any]
 

@@ -18,10 +18,10 @@ from django.utils import timezone
 from core.events import EventSignal, deliver_pending, loop, registry
 from core.events.console import table
 from core.events.declarations import declared
-from core.events.delivery import Tally
 from core.events.models import Delivery, EventRecord, RouteState, Settlement
 from core.events.moments import InvalidMoment, parse_moment
 from core.events.state import State
+from core.events.tally import Tally
 
 from .support import Recorder, deliveries, make_due, only_delivery, record_route, settled
 
