@@ -5,6 +5,7 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
 from config import health
+from core.middleware import exception_handler
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
@@ -14,3 +15,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
 
 if apps.is_installed("examples.tickets"):
     urlpatterns.append(path("api/", include("examples.tickets.urls")))
+
+handler400 = exception_handler.bad_request
+handler403 = exception_handler.permission_denied
+handler404 = exception_handler.page_not_found
+handler500 = exception_handler.server_error

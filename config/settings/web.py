@@ -1,6 +1,8 @@
 """Requests: middleware, templates, URLs, static files, language and time."""
 
 __all__ = [
+    "API_PREFIX",
+    "CSRF_FAILURE_VIEW",
     "LANGUAGE_CODE",
     "MIDDLEWARE",
     "ROOT_URLCONF",
@@ -28,7 +30,11 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "core.middleware.exception_handler.ExceptionHandlerMiddleware",
 ]
+# Below it every error is JSON; elsewhere, and for who prefers pages, Django's pages are shown.
+API_PREFIX = "/api/"
+CSRF_FAILURE_VIEW = "core.middleware.exception_handler.csrf_failure"
 
 TEMPLATES = [
     {

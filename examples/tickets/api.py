@@ -1,30 +1,27 @@
-"""What the views share: how errors look, who is asking, how things look as JSON."""
+"""What the views share: who is asking, and how things look as JSON."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.views import View
 
 from core.events import event_context
-from core.exceptions import AppException, AuthenticationError, AuthorizationError
+from core.exceptions import AuthenticationError, AuthorizationError
 from core.models import PlatformFeeConfig
 
 from .models import Happening, Order, Organiser, SalesFigures
 
 
 class ApiView(View):
-    """A view whose typed errors become JSON and whose events name the user as their actor."""
+    """A view whose events name the user as their actor."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Handle the request."""
-        try:
-            with event_context(actor=request.user):
-                return super().dispatch(request, *args, **kwargs)
-        except AppException as error:
-            return JsonResponse(error.to_dict(), status=error.status_code)
+        with event_context(actor=request.user):
+            return super().dispatch(request, *args, **kwargs)
 
 
 def require_user(request: HttpRequest) -> Any:
