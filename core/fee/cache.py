@@ -15,7 +15,9 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from django.core.cache import cache
+from django.core.cache import DEFAULT_CACHE_ALIAS, cache, caches
+from django.core.cache.backends.dummy import DummyCache
+from django.core.cache.backends.locmem import LocMemCache
 from django.db import transaction
 
 from core.fee.memory import memory
@@ -79,6 +81,11 @@ def begin_anew() -> None:
 
 
 os.register_at_fork(after_in_child=begin_anew)
+
+
+def is_shared() -> bool:
+    """Tell whether other processes may see this cache; only the memory of one is known not to be."""
+    return not isinstance(caches[DEFAULT_CACHE_ALIAS], LocMemCache | DummyCache)
 
 
 def read() -> tuple[Row | None, str | None]:

@@ -171,7 +171,7 @@ class PlatformFeeConfig(TimeStampedModel):
     @classmethod
     def get_current_config(cls) -> Self:
         """Return the configuration in force, made with 10 % if it is missing."""
-        values = fee_reading.current_row(cls._rows)
+        values = fee_reading.current(cls._rows).row
         return cls.from_db(cls._rows().db, list(values), list(values.values()))
 
     @classmethod
@@ -263,7 +263,7 @@ class PlatformFeeConfig(TimeStampedModel):
     @classmethod
     def _terms(cls, at: datetime | None) -> Terms:
         if at is None:
-            return fee_reading.current_terms(cls._rows)
+            return fee_reading.current(cls._rows).terms
         return fee_reading.terms_at(cls._rows, checked_moment("at", at))
 
     @classmethod

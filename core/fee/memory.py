@@ -25,8 +25,16 @@ class Ticket:
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
+class Known:
+    """The row in force, and what sums need of it."""
+
+    row: dict[str, Any]
     terms: Terms
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    known: Known
     generation: object
     until: float
 
@@ -42,7 +50,7 @@ class FeeMemory:
         self._generation = object()
         self._held: _Held | None = None
 
-    def get(self) -> Terms | None:
+    def get(self) -> Known | None:
         """Return the fee if it is remembered and still good."""
         held = self._held
         if (
@@ -50,17 +58,17 @@ class FeeMemory:
             and held.generation is self._generation
             and time.monotonic() < held.until
         ):
-            return held.terms
+            return held.known
         return None
 
     def ticket(self) -> Ticket:
         """Return what `put` needs; take it before looking the fee up."""
         return Ticket(self._generation, time.monotonic())
 
-    def put(self, terms: Terms, ticket: Ticket, *, seconds: float) -> None:
+    def put(self, known: Known, ticket: Ticket, *, seconds: float) -> None:
         """Remember the fee, for at most so many seconds since the ticket was taken."""
         until = ticket.began + min(seconds, process_seconds())
-        self._held = _Held(terms, ticket.generation, until)
+        self._held = _Held(known, ticket.generation, until)
 
     def drop(self) -> None:
         """Forget the fee; nor is what anybody is looking up just now remembered."""

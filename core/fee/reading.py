@@ -12,7 +12,7 @@ from django.utils import timezone
 from core.fee import cache as fee_cache
 from core.fee.cache import Row
 from core.fee.history import PlatformFeeChange
-from core.fee.memory import memory
+from core.fee.memory import Known, memory
 from core.fee.rows import PlatformFeeQuerySet
 from core.fee.terms import Terms
 
@@ -24,16 +24,11 @@ NO_PLAN: dict[str, Any] = {
 }
 
 
-def current_terms(rows: Rows) -> Terms:
+def current(rows: Rows) -> Known:
     """Return the fee in force; inside a transaction that has changed it, that transaction's."""
     if fee_cache.is_changing():
-        return _terms(in_force(rows().stored().row))
-    return memory.get() or _terms(_look_up(rows()))
-
-
-def current_row(rows: Rows) -> Row:
-    """Return the row in force; inside a transaction that has changed it, that transaction's."""
-    return in_force(rows().stored().row) if fee_cache.is_changing() else _look_up(rows())
+        return _known(in_force(rows().stored().row))
+    return memory.get() or _look_up(rows())
 
 
 def terms_at(rows: Rows, at: datetime) -> Terms:
@@ -60,27 +55,33 @@ def in_force(row: Row) -> Row:
     return {**row, **planned, **NO_PLAN}
 
 
-def _look_up(rows: PlatformFeeQuerySet, *, trusts_cache: bool = True) -> Row:
-    """Return the row in force, and leave it where the next reader finds it sooner."""
+def _look_up(rows: PlatformFeeQuerySet, *, trusts_cache: bool = True) -> Known:
+    """Return the fee in force, and leave it where the next reader finds it sooner."""
     ticket = memory.ticket()
     found, stamp = fee_cache.read()
+    # No other process can take the row out of a cache that is this one's own.
+    trusts_cache = trusts_cache and fee_cache.is_shared()
     if trusts_cache and found is not None and found.keys() == set(rows.columns):
-        row = in_force(found)
+        known = _known(in_force(found))
     else:
         stored = rows.stored()
-        row = in_force(stored.row)
+        known = _known(in_force(stored.row))
         if not stored.is_newest:
-            return row
-        _fill_cache(stored.row, row, stamp)
-    memory.put(_terms(row), ticket, seconds=_seconds_to_plan(row))
-    return row
+            return known
+        _fill_cache(stored.row, known, stamp)
+    memory.put(known, ticket, seconds=_seconds_to_plan(known.row))
+    return known
 
 
-def _fill_cache(stored: Row, row: Row, stamp: str | None) -> None:
-    terms, seconds = _terms(row), _seconds_to_plan(row)
+def _fill_cache(stored: Row, known: Known, stamp: str | None) -> None:
+    terms, seconds = known.terms, _seconds_to_plan(known.row)
     fee_cache.fill(
         stored, stamp, percentage=terms.percentage, fraction=terms.fraction, seconds=seconds
     )
+
+
+def _known(row: Row) -> Known:
+    return Known(row, _terms(row))
 
 
 def _terms(row: Row) -> Terms:

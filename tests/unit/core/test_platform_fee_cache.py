@@ -19,20 +19,24 @@ from django.test.utils import CaptureQueriesContext
 
 from core.fee import cache as fee_cache
 from core.fee import memory as fee_memory
-from core.fee.memory import memory
+from core.fee import reading
+from core.fee.memory import Known, memory
 from core.models import PlatformFeeConfig
 from tests.unit.core.events.support import in_threads, roll_back
 
 pytestmark = pytest.mark.django_db
+
+is_shared = fee_cache.is_shared
 
 # Only tables of these are emptied after each test that commits.
 APPS = ["core", "core.events", "django.contrib.auth", "django.contrib.contenttypes"]
 
 
 @pytest.fixture(autouse=True)
-def empty_cache() -> Iterator[None]:
-    """No fee is cached before or after a test."""
+def empty_cache(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No fee is cached before or after a test; the cache counts as one for many processes."""
     cache.clear()
+    monkeypatch.setattr(fee_cache, "is_shared", lambda: True)
     yield
     cache.clear()
 
@@ -53,6 +57,10 @@ def change_elsewhere(percentage: str, *, told: bool = True) -> None:
 
 def cached() -> list[str]:
     return [key for key in fee_cache.KEYS if cache.get(key) is not None]
+
+
+def known() -> Known:
+    return reading.current(PlatformFeeConfig._rows)
 
 
 def fee() -> Decimal:
@@ -172,12 +180,12 @@ class TestMemory:
         """However long a look-up takes, its result is no older than the setting says."""
         ticket = memory.ticket()
         clock[0] += 1.5
-        memory.put(PlatformFeeConfig._terms(None), ticket, seconds=60)
+        memory.put(known(), ticket, seconds=60)
         assert memory.get() is None
 
     def test_a_look_up_that_was_overtaken_is_not_remembered(self) -> None:
         """Whoever read the row before a change cannot put it into the memory after it."""
-        ticket, old = memory.ticket(), PlatformFeeConfig._terms(None)
+        ticket, old = memory.ticket(), known()
         change("11.00")
         memory.put(old, ticket, seconds=60)
         assert memory.get() is None
@@ -202,6 +210,45 @@ class TestMemory:
             lambda: PlatformFeeConfig.calculate_final_price(fare), number=1000, repeat=20
         )
         assert min(tries) / 1000 < 5e-6
+
+
+@pytest.mark.parametrize("backend", ["locmem.LocMemCache", "dummy.DummyCache"])
+class TestOwnCache:
+    """A cache of the process's own, that no other process can clear."""
+
+    @pytest.fixture(autouse=True)
+    def own_cache(self, backend: str, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Use that kind of cache, and a memory of five seconds."""
+        monkeypatch.setattr(fee_cache, "is_shared", is_shared)
+        settings.CACHES = {"default": {"BACKEND": f"django.core.cache.backends.{backend}"}}
+        settings.PLATFORM_FEE_PROCESS_SECONDS = 5
+
+    def test_a_change_elsewhere_is_seen_in_time(self, clock: list[float]) -> None:
+        """Here as well a read is at most PLATFORM_FEE_PROCESS_SECONDS behind."""
+        assert fee() == Decimal(10)
+        change_elsewhere("11.00", told=False)
+        clock[0] += 4.9
+        assert fee() == Decimal(10)
+        clock[0] += 0.1
+        assert fee() == PlatformFeeConfig.get_current_config().fee_percentage == Decimal(11)
+
+    def test_until_then_nobody_asks_the_database(self) -> None:
+        """Within that time no read costs a query, that of the whole row included."""
+        fee()
+        with CaptureQueriesContext(connection) as queries:
+            PlatformFeeConfig.get_fee_decimal()
+            PlatformFeeConfig.get_current_config()
+            PlatformFeeConfig.calculate_final_price("1.00")
+        assert len(queries) == 0
+
+
+def test_a_cache_behind_a_server_is_shared(settings: Any) -> None:
+    """Only what is known to be the process's own counts as that."""
+    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+    assert is_shared() is False
+    redis = {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://x"}
+    settings.CACHES = {"default": redis}
+    assert is_shared() is True
 
 
 class TestOvertaken:
