@@ -44,11 +44,13 @@ class LifecycleModel(models.Model):
     _before: Values | None = None
 
     objects = LifecycleManager()
+    # Whatever becomes of `objects`, this one hides nothing.
+    all_objects = LifecycleManager()
 
     class Meta:
         abstract = True
         # Django changes rows through the base manager too: SET_NULL, related managers.
-        base_manager_name = "objects"
+        base_manager_name = "all_objects"
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what Django pickles; a copy looks up what is in the database when it is saved."""
@@ -209,4 +211,13 @@ def _watch(sender: type[models.Model], **kwargs: Any) -> None:
         post_delete.connect(_after_delete, sender=sender)
 
 
+def _keep_base_manager(sender: type[models.Model], **kwargs: Any) -> None:
+    # Django takes `Meta` from the first parent that has one, or from the model itself.
+    meta = sender._meta
+    if issubclass(sender, LifecycleModel) and meta.base_manager_name is None:
+        meta.base_manager_name = LifecycleModel.Meta.base_manager_name
+        meta._expire_cache()  # type: ignore[attr-defined]  # the stubs leave it out
+
+
 class_prepared.connect(_watch)
+class_prepared.connect(_keep_base_manager)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.db import models, router, transaction
 from django.utils import timezone
 
 from core.managers import AllObjectsManager, SoftDeleteManager
 from core.rows.keys import every_row
+from core.rows.lifecycle import LifecycleModel
 from core.soft_delete.cascade import SoftDeletion, cascades
 from core.soft_delete.marks import MARKS
 from core.soft_delete.restoring import bring_back, gone_with, restore_conflicts
@@ -37,6 +38,16 @@ class SoftDeletePart(models.Model):
         abstract = True
         # Following a foreign key leads to deleted rows as well.
         base_manager_name = "all_objects"
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuse an order of parents by which rows would be removed instead of marked."""
+        super().__init_subclass__(**kwargs)
+        order = cls.__mro__
+        if LifecycleModel in order and order.index(LifecycleModel) < order.index(SoftDeletePart):
+            raise TypeError(
+                f"{cls.__name__} must name its parent with soft deletion before LifecycleModel, "
+                "or its rows would be removed instead of marked"
+            )
 
     def delete(  # type: ignore[override]  # `soft` comes first; Django itself passes keywords
         self, soft: bool = True, using: str | None = None, keep_parents: bool = False

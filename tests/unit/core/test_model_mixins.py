@@ -13,7 +13,7 @@ from django.db.models import BooleanField, CharField, DateTimeField, Model
 from django.test.utils import isolate_apps
 
 from core.base_models import BaseModel, DBBaseModel, SoftDeleteModel
-from core.managers import SoftDeleteManager
+from core.managers import AllObjectsManager, SoftDeleteManager
 from core.model_mixins import (
     AuditMixin,
     MetadataMixin,
@@ -24,6 +24,8 @@ from core.model_mixins import (
     TimestampMixin,
     UUIDPrimaryKeyMixin,
 )
+from core.rows.bulk import LifecycleManager
+from core.rows.lifecycle import LifecycleModel
 from tests.sample.models import (
     Contract,
     Customer,
@@ -85,6 +87,36 @@ def test_any_two_mixins_stand_around_any_base(base: type[Model]) -> None:
             for order in itertools.permutations(parts)
         }
         assert len(fields) == 1, parts
+
+
+@isolate_apps("tests.sample")
+def test_the_order_around_a_lifecycle_model() -> None:
+    """An order by which rows would be removed is refused; what is below BaseModel is marked."""
+
+    class Told(LifecycleModel):
+        class Meta:
+            abstract = True
+            app_label = "sample"
+
+    for parents in [(LifecycleModel, SoftDeleteMixin), (Told, SoftDeleteMixin)]:
+        with pytest.raises(TypeError, match="must name its parent with soft deletion before"):
+            _model(parents)
+    for parents in [(Told, BaseModel), (SoftDeleteMixin, Told), (SlugMixin, SoftDeleteMixin, Told)]:
+        model = _model(parents)
+        assert isinstance(model._default_manager, SoftDeleteManager)
+        assert isinstance(model._base_manager, AllObjectsManager)
+
+
+@isolate_apps("tests.sample")
+@pytest.mark.parametrize("mixin", [SlugMixin, TenantMixin, AuditMixin])
+def test_changes_through_relations_are_announced_whichever_parent_is_first(
+    mixin: type[Model],
+) -> None:
+    """Django's SET_NULL and the like go through a manager that announces and hides nothing."""
+    for parents in [(mixin, LifecycleModel), (LifecycleModel, mixin)]:
+        base_manager = _model(parents)._base_manager
+        assert isinstance(base_manager, LifecycleManager)
+        assert base_manager.name == "all_objects"
 
 
 def _model(parents: tuple[type[Model], ...]) -> type[Model]:
