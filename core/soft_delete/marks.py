@@ -13,6 +13,8 @@ from typing import Any
 from django.db import connections, models
 from django.utils import timezone
 
+from core.context import current_context
+from core.parts.audit import AuditPart
 from core.rows.announcements import announce_alike, announce_bulk, emits_events
 from core.rows.changes import diff
 from core.rows.keys import OneOf, Rows, can_return_keys, every_row, update_returning_keys
@@ -105,6 +107,8 @@ def _set(rows: Rows, model: Model, **values: Any) -> list[Any]:
     if "updated_at" in names:
         # An update goes past auto_now.
         values["updated_at"] = timezone.now()
+    if issubclass(model, AuditPart) and (actor := current_context().actor_id) is not None:
+        values["updated_by"] = actor
     own = {field.name for field in rows.model._meta.concrete_fields}
     if own.issuperset(values) and can_return_keys(rows, values):
         return update_returning_keys(rows, values)

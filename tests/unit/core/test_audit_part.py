@@ -17,7 +17,7 @@ from django.db import IntegrityError, transaction
 from core.context import event_context
 from core.events import capture_events
 from core.tenancy import TenantContext, set_current_tenant
-from tests.sample.models import Contract, Invoice, Step
+from tests.sample.models import Contract, Invoice, Receipt, Step
 
 pytestmark = pytest.mark.django_db
 
@@ -197,3 +197,19 @@ def test_threads_have_actors_of_their_own() -> None:
 
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(author, range(200))) == [f"user-{n}" for n in range(200)]
+
+
+@pytest.mark.parametrize("kind", [Invoice, Receipt])
+def test_deletion_and_restoring_in_bulk(kind: type[Invoice] | type[Receipt]) -> None:
+    """`delete()` and `restore()` of a queryset say who did it, as those of a row do."""
+    with event_context(actor="a", tenant="t"):
+        kind.objects.create(slug="s")
+    with event_context(actor="b"):
+        kind.objects.all().delete()
+    row = kind.all_objects.get()
+    assert (row.is_deleted, row.created_by, row.updated_by) == (True, "a", "b")
+    with event_context(actor="c"):
+        kind.objects.deleted().restore()
+    assert kind.objects.get().updated_by == "c"
+    kind.objects.all().delete()
+    assert kind.all_objects.get().updated_by == "c"
