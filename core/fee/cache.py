@@ -84,7 +84,7 @@ os.register_at_fork(after_in_child=begin_anew)
 
 
 def is_shared() -> bool:
-    """Tell whether other processes may see this cache; only the memory of one is known not to be."""
+    """Tell whether other processes may see this cache: all but the memory of one, or none."""
     return not isinstance(caches[DEFAULT_CACHE_ALIAS], LocMemCache | DummyCache)
 
 

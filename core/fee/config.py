@@ -11,14 +11,13 @@ from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models, router, transaction
 from django.db.models import Q
-from django.db.models.functions import Now
-from django.utils import timezone
+from django.db.models.signals import pre_delete
 
 from core.base_models import TimeStampedModel
-from core.context import event_context
-from core.exceptions import BusinessLogicError, ValidationError
+from core.exceptions import BusinessLogicError
 from core.fee import cache as fee_cache
 from core.fee import changes as fee_changes
+from core.fee import plans as fee_plans
 from core.fee import reading as fee_reading
 from core.fee.rows import ONLY_ID, PlatformFeeQuerySet
 from core.fee.terms import Amount, Terms, checked_moment, checked_percentage, earnings
@@ -146,7 +145,7 @@ class PlatformFeeConfig(TimeStampedModel):
         with transaction.atomic(using=using):
             locked = PlatformFeeConfig.objects.using(using).lock()
             stored: PlatformFeeConfig = locked.config
-            stored._let_plan_take_effect(using, locked.now)
+            fee_plans.take_effect(stored, locked.now)
             if locked.is_new or not kwargs.get("force_insert", False):
                 kwargs["force_insert"] = False
                 self._take_the_place_of(stored)
@@ -162,7 +161,9 @@ class PlatformFeeConfig(TimeStampedModel):
             super().save(*args, using=using, update_fields=fields, **kwargs)
             fee_cache.changed(using)
             if changes:
-                self._record(using, old, new, by=self.updated_by_id, at=locked.now)
+                fee_changes.record(
+                    PlatformFeeConfig, using, old=old, new=new, by=self.updated_by_id, at=locked.now
+                )
 
     def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Refuse: there is always a platform fee."""
@@ -221,16 +222,17 @@ class PlatformFeeConfig(TimeStampedModel):
         Raises Django's ValidationError for an unusable percentage, ValidationError for a moment
         without a time zone or not in the future, and for a user who does not exist.
         """
-        cls._plan(
+        fee_plans.replace(
+            cls._rows(),
             checked_percentage("planned_percentage", percentage),
             checked_moment("effective_from", effective_from),
-            by,
+            by=by,
         )
 
     @classmethod
     def cancel_planned_change(cls, *, by: Any = None) -> bool:
         """Drop what is planned; return False when nothing is, or it is in force already."""
-        return cls._plan(None, None, by)
+        return fee_plans.replace(cls._rows(), None, None, by=by)
 
     @classmethod
     def apply_planned_change(cls) -> bool:
@@ -238,12 +240,7 @@ class PlatformFeeConfig(TimeStampedModel):
 
         Readers go by the time and do not wait for this.
         """
-        rows = cls._rows()
-        if not rows.filter(planned_from__lte=Now()).exists():
-            return False
-        with transaction.atomic(using=rows.db):
-            locked = rows.lock()
-            return bool(locked.config._let_plan_take_effect(rows.db, locked.now))
+        return fee_plans.apply_due(cls._rows())
 
     @classmethod
     def clear_cache(cls) -> None:
@@ -266,47 +263,6 @@ class PlatformFeeConfig(TimeStampedModel):
             return fee_reading.current(cls._rows).terms
         return fee_reading.terms_at(cls._rows, checked_moment("at", at))
 
-    @classmethod
-    def _plan(cls, percentage: Decimal | None, start: datetime | None, by: Any) -> bool:
-        rows = cls._rows()
-        planner = _planner(by, rows.db)
-        with transaction.atomic(using=rows.db):
-            locked = rows.lock()
-            if start is not None and start <= locked.now:
-                raise ValidationError(
-                    f"effective_from must be in the future, not {start.isoformat()}; "
-                    "to change the fee now, save() it",
-                    details={"field": "effective_from"},
-                )
-            stored: PlatformFeeConfig = locked.config
-            stored._let_plan_take_effect(rows.db, locked.now)
-            old = {name: getattr(stored, name) for name in ("planned_percentage", "planned_from")}
-            new = {"planned_percentage": percentage, "planned_from": start}
-            if old == new:
-                return False
-            stored._write(rows.db, **new, planned_by_id=planner if start else None)
-            fee_changes.announce_plan(PlatformFeeConfig, old=old, new=new, by=planner)
-        return True
-
-    def _let_plan_take_effect(self, using: str, now: datetime) -> bool:
-        """Make a due plan the fee, in a row that is locked; tell whether there was one."""
-        start, new = self.planned_from, self.planned_percentage
-        if start is None or new is None or start > now:
-            return False
-        old, planner = self.fee_percentage, self.planned_by_id
-        self._write(using, fee_percentage=new, updated_by_id=planner, **fee_reading.NO_PLAN)
-        if old != new:
-            with event_context(actor=planner):
-                self._record(using, old, new, by=planner, at=start)
-        return True
-
-    def _write(self, using: str, **values: Any) -> None:
-        for name, value in values.items():
-            setattr(self, name, value)
-        row = type(self)._base_manager.using(using).filter(pk=ONLY_ID)
-        row.update(**values, updated_at=timezone.now())
-        fee_cache.changed(using)
-
     def _take_the_place_of(self, stored: PlatformFeeConfig) -> None:
         if self._state.adding:
             self._state.adding = False
@@ -324,10 +280,12 @@ class PlatformFeeConfig(TimeStampedModel):
         # Not by attribute: a deferred one would be loaded.
         return self.__dict__.get("planned_percentage"), self.__dict__.get("planned_from")
 
-    @staticmethod
-    def _record(using: str, old: Decimal, new: Decimal, *, by: Any, at: datetime) -> None:
-        fee_changes.record(PlatformFeeConfig, using, old=old, new=new, by=by, at=at)
+
+def _forget_user(sender: Any, instance: Any, using: str, **kwargs: Any) -> None:
+    # Django empties the references in the row; cached ones would lead to a user who is gone.
+    named = Q(updated_by=instance.pk) | Q(planned_by=instance.pk)
+    if PlatformFeeConfig.objects.using(using).filter(named).exists():
+        fee_cache.changed(using)
 
 
-def _planner(by: Any, using: str) -> Any:
-    return fee_changes.acting_user(using) if by is None else fee_changes.user_key(by, using)
+pre_delete.connect(_forget_user, sender=settings.AUTH_USER_MODEL)

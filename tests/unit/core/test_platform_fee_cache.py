@@ -7,15 +7,18 @@ import os
 import threading
 import timeit
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.contrib.auth import get_user_model
 from django.core.cache import cache
 from django.core.checks import run_checks
 from django.db import connection, connections, transaction
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from core.fee import cache as fee_cache
 from core.fee import memory as fee_memory
@@ -383,6 +386,23 @@ class TestTransactions:
             assert (cached(), memory.get()) == ([], None)
         assert fee() == Decimal(11)
         assert cached() == list(fee_cache.KEYS)
+
+    @pytest.mark.parametrize("in_bulk", [False, True])
+    def test_a_user_who_is_gone(self, in_bulk: bool) -> None:
+        """When the user who set the fee is deleted, nobody reads from the cache who it was."""
+        user = get_user_model().objects.create(username="boss")
+        config = PlatformFeeConfig.get_current_config()
+        config.fee_percentage, config.updated_by = Decimal("11.00"), user
+        config.save()
+        PlatformFeeConfig.plan_change("12.00", timezone.now() + timedelta(days=1), by=user)
+        assert PlatformFeeConfig.get_current_config().updated_by == user
+        if in_bulk:
+            get_user_model().objects.all().delete()
+        else:
+            user.delete()
+        config = PlatformFeeConfig.get_current_config()
+        assert (config.updated_by, config.planned_by) == (None, None)
+        assert config.fee_percentage == Decimal(11)
 
     def test_rolled_back_change(self) -> None:
         """A change that is rolled back leaves the old fee in force, and it is cached again."""
