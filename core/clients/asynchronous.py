@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from functools import lru_cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Self
-from urllib.parse import urlsplit
-from weakref import WeakKeyDictionary
 
+import httpcore
 import httpx
 
-from core.clients import urls
-from core.clients.addresses import RefusedAddress, public_address
+from core.clients.addresses import RefusedAddress, looked_up_public
 from core.clients.base import BaseClient, decoded
-from core.clients.call import Call, Failure, GetToken, Reply, Send, caused_by
+from core.clients.call import Call, Failure, GetToken, Reply, Send, caused_by, root_of
 from core.clients.connections import POOL_SIZE
+from core.clients.decoding import Body, check_length, undecompressed
+from core.clients.quiet import quiet
 
 _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=POOL_SIZE)
 
@@ -26,13 +28,12 @@ class AsyncHTTPClient(BaseClient):
     """Calls other services from coroutines; everything else is as with `HTTPClient`.
 
     It returns the `httpx.Response`, its body read. A client may be used in several event loops;
-    each has connections of its own, closed by `aclose()` in that loop.
+    each has connections of its own, closed with the loop, or before by `aclose()` in it.
     """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient]
-        self._clients = WeakKeyDictionary()
+        self._clients: dict[asyncio.AbstractEventLoop, tuple[httpx.AsyncClient, _Closing]] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -42,9 +43,9 @@ class AsyncHTTPClient(BaseClient):
 
     async def aclose(self) -> None:
         """Close the connections of this event loop; the next call opens new ones."""
-        client = self._clients.pop(asyncio.get_running_loop(), None)
-        if client is not None:
-            await client.aclose()
+        made = self._clients.pop(asyncio.get_running_loop(), None)
+        if made is not None:
+            await made[1].aclose()
 
     async def get(self, service_url: str, endpoint: str = "", **options: Any) -> httpx.Response:
         """Send a GET and return the response."""
@@ -109,8 +110,7 @@ class AsyncHTTPClient(BaseClient):
     async def _json(
         self, method: str, service_url: str, endpoint: str, options: dict[str, Any]
     ) -> Any:
-        options["headers"] = {"Accept": "application/json", **(options.get("headers") or {})}
-        call = self._call(method, service_url, endpoint, **options)
+        call = self._call(method, service_url, endpoint, accept="application/json", **options)
         return await self._run(call, lambda reply: decoded(call, reply, reply.native.content))
 
     async def _run(self, call: Call, read: Callable[[Reply], Any] | None) -> Any:
@@ -129,12 +129,9 @@ class AsyncHTTPClient(BaseClient):
         try:
             todo = next(steps)
             while True:
-                try:
-                    done = await self._do(todo)
-                except Failure as failure:
-                    todo = steps.throw(failure)
-                else:
-                    todo = steps.send(done)
+                done = await self._do(todo)
+                # Not raised here: an error raised in turn would show this one's text behind it.
+                todo = steps.throw(done) if isinstance(done, Failure) else steps.send(done)
         except StopIteration as end:
             reply: Reply = end.value
             return reply
@@ -145,96 +142,130 @@ class AsyncHTTPClient(BaseClient):
         if isinstance(todo, Send):
             return await self._send(todo)
         if isinstance(todo, GetToken):
-            return await todo.source.aget(todo.stale)
+            return await todo.source.aget(todo.stale, todo.ends_at)
         return await asyncio.sleep(todo.seconds)
 
-    async def _send(self, send: Send) -> Reply:
+    async def _send(self, send: Send) -> Reply | Failure:
         left = send.ends_at - time.monotonic()
-        if left <= 0:
-            raise Failure("the time was over before it was sent", timed_out=True)
         try:
-            async with asyncio.timeout(left):
-                return await self._exchange(send)
-        except (httpx.HTTPError, httpx.InvalidURL, RefusedAddress, OSError) as error:
-            raise _failure(error) from error
+            with quiet():
+                async with asyncio.timeout(left):
+                    return await self._exchange(send)
+        except Failure as failure:
+            return failure
+        except (httpx.HTTPError, httpx.InvalidURL, RefusedAddress, OSError, UnicodeError) as error:
+            return _failure(error)
 
     async def _exchange(self, send: Send) -> Reply:
-        url, headers = send.url, send.headers
-        extensions: dict[str, Any] = {}
-        if not self._allow_private:
-            url, headers, extensions = await _pinned(send)
-        client = self._client()
-        arguments = dict(send.arguments)
-        if "data" in arguments and isinstance(arguments["data"], bytes | str):
-            arguments["content"] = arguments.pop("data")
-        seconds = send.options.connect_seconds
+        client = await self._client()
+        options = send.options
         request = client.build_request(
             send.method,
-            url,
-            headers=headers,
-            timeout=httpx.Timeout(None, connect=seconds),
-            extensions=extensions,
-            **arguments,
+            send.url,
+            headers=send.headers,
+            content=send.body,
+            timeout=httpx.Timeout(None, connect=options.connect_seconds, read=options.read_seconds),
         )
         response = await client.send(request, stream=True, follow_redirects=False, auth=_as_it_is)
         try:
-            await _read(response, send.options.max_response_bytes)
+            await _read(response, options.max_response_bytes)
         finally:
             await response.aclose()
         return Reply(response.status_code, response.headers, response)
 
-    def _trust(self) -> ssl.SSLContext | bool:
-        if isinstance(self._verify, str):
-            return ssl.create_default_context(cafile=self._verify)
-        return self._verify
-
-    def _client(self) -> httpx.AsyncClient:
+    async def _client(self) -> httpx.AsyncClient:
         loop = asyncio.get_running_loop()
-        client = self._clients.get(loop)
-        if client is None:
-            client = self._clients[loop] = httpx.AsyncClient(
-                verify=self._trust(),
-                limits=_LIMITS,
-                # A proxy would do the look-up of the address itself.
-                trust_env=self._allow_private,
-                # Calls for different people share the client; their cookies must not.
-                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            )
+        made = self._clients.get(loop)
+        return made[0] if made is not None else await self._new_client(loop)
+
+    async def _new_client(self, loop: asyncio.AbstractEventLoop) -> httpx.AsyncClient:
+        for other in [other for other in tuple(self._clients) if other.is_closed()]:
+            # It was closed without its asynchronous generators; see `_closing`.
+            self._clients.pop(other, None)
+        public = not self._allow_private
+        client = httpx.AsyncClient(
+            verify=_trust(self._verify, not public),
+            transport=_PublicTransport(_trust(self._verify, False)) if public else None,
+            limits=_LIMITS,
+            # A proxy would do the look-up of the address itself.
+            trust_env=not public,
+            headers={"Accept-Encoding": "gzip, deflate"},
+            # Calls for different people share the client; their cookies must not.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+        )
+        closing = _closing(self._clients, loop, client)
+        self._clients[loop] = (client, closing)
+        await anext(closing)
         return client
+
+
+_Closing = AsyncGenerator[None, None]
+
+
+async def _closing(clients: dict[Any, Any], loop: Any, client: httpx.AsyncClient) -> _Closing:
+    """Close the client when the loop ends, which then closes what generators it has."""
+    try:
+        yield
+    finally:
+        clients.pop(loop, None)
+        await client.aclose()
+
+
+class _PublicBackend(httpcore.AnyIOBackend):
+    """Connects to public addresses only: to one that was looked up and checked just now."""
+
+    async def connect_tcp(
+        self, host: str, port: int, timeout: float | None = None, *args: Any, **kwargs: Any
+    ) -> httpcore.AsyncNetworkStream:
+        """Connect to the first address of the host that answers. Raises RefusedAddress."""
+        found = await looked_up_public(host, port)
+        share = None if timeout is None else timeout / len(found)
+        for address in found[:-1]:
+            try:
+                return await super().connect_tcp(address, port, share, *args, **kwargs)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout):
+                continue
+        return await super().connect_tcp(found[-1], port, share, *args, **kwargs)
+
+
+class _PublicTransport(httpx.AsyncHTTPTransport):
+    """A pool of such connections; kept by name, since a certificate is checked against one."""
+
+    def __init__(self, trust: ssl.SSLContext) -> None:
+        super().__init__(verify=trust, trust_env=False)
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=trust,
+            max_connections=_LIMITS.max_connections,
+            max_keepalive_connections=_LIMITS.max_keepalive_connections,
+            keepalive_expiry=_LIMITS.keepalive_expiry,
+            network_backend=_PublicBackend(),
+        )
+
+
+@lru_cache(maxsize=16)
+def _trust(verify: bool | str, trust_env: bool) -> ssl.SSLContext:
+    # Kept, since reading the certificates takes longer than most calls.
+    if isinstance(verify, str):
+        place = "capath" if os.path.isdir(verify) else "cafile"
+        return ssl.create_default_context(**{place: verify})  # type: ignore[arg-type]  # two texts
+    return httpx.create_ssl_context(verify=verify, trust_env=trust_env)
 
 
 def _as_it_is(request: httpx.Request) -> httpx.Request:
     return request
 
 
-async def _pinned(send: Send) -> tuple[str, dict[str, str], dict[str, Any]]:
-    """Return the request for an address looked up now, so that it cannot become another one."""
-    parts = urlsplit(send.url)
-    assert parts.hostname  # since `urls` has checked it
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    address = await asyncio.to_thread(public_address, parts.hostname, port)
-    address = f"[{address}]" if ":" in address else address
-    url = parts._replace(netloc=f"{address}:{port}").geturl()
-    host = {"Host": urls.service(send.url)}
-    return url, send.headers | host, {"sni_hostname": parts.hostname}
-
-
 async def _read(response: httpx.Response, most: int | None) -> None:
-    """Read the body, as much as is allowed."""
-    length = response.headers.get("content-length", "")
-    if most is None or response.request.method == "HEAD":
+    """Read the body, as much as is allowed. httpx itself unfolds whatever comes, without bound."""
+    if response.request.method == "HEAD":
         await response.aread()
         return
-    if length.isdigit() and int(length) > most:
-        raise Failure(f"an answer of more than {most} bytes", passing=False)
-    chunks, size = [], 0
-    async for chunk in response.aiter_bytes():
-        size += len(chunk)
-        if size > most:
-            raise Failure(f"an answer of more than {most} bytes", passing=False)
-        chunks.append(chunk)
-    # As httpx does itself in `aread`, which has no bound.
-    response._content = b"".join(chunks)
+    check_length(response.headers.get("content-length", ""), most)
+    body = Body(response.headers.get("content-encoding", ""), most)
+    async for piece in response.aiter_raw():
+        body.add(piece)
+    # As httpx does itself in `aread`.
+    response._content = body.content()
 
 
 def _failure(error: Exception) -> Failure:
@@ -244,9 +275,11 @@ def _failure(error: Exception) -> Failure:
     if isinstance(error, RefusedAddress):
         return Failure("the address is not one of the public internet", passing=False)
     if isinstance(error, httpx.DecodingError):
-        return Failure("an answer that cannot be decompressed", passing=False)
+        return undecompressed()
     if caused_by(error, ssl.SSLError):
-        return Failure("no trusted connection (TLS)", passing=False)
-    if isinstance(error, httpx.TransportError | OSError):
-        return Failure("no connection, or it broke")
+        return Failure(f"no trusted connection (TLS, {root_of(error)})", passing=False)
+    if isinstance(error, httpx.LocalProtocolError | httpx.UnsupportedProtocol):
+        return Failure(f"it could not be sent ({type(error).__name__})", passing=False)
+    if isinstance(error, httpx.TransportError | OSError | UnicodeError):
+        return Failure(f"no connection, or it broke ({root_of(error)})")
     return Failure(f"it could not be sent ({type(error).__name__})", passing=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from decimal import Decimal
@@ -12,15 +13,16 @@ from django.utils.functional import Promise
 
 from core.clients import headers as header
 from core.clients import urls
-from core.clients.call import Call, Reply, outcome_of, undecodable
+from core.clients.call import METHODS, Call, Reply, outcome_of, undecodable
 from core.clients.options import Options
-from core.clients.signals import external_call_finished
+from core.clients.signals import external_call_finished, tell
 from core.clients.tokens import Provider, source_of
 from core.utils.logger import log_external_service_call
 
 _LIMITS = frozenset({"timeout", "deadline", "attempts", "backoff", "max_response_bytes"})
-# What goes to the library as it is.
-_BODY = frozenset({"params", "json", "data"})
+_JSON = {"Content-Type": "application/json"}
+_FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+_ABSENT: Any = object()
 
 
 class BaseClient:
@@ -42,7 +44,7 @@ class BaseClient:
         self._headers = header.given(headers)
         self._breaker = circuit_breaker
         self._allow_private = allow_private
-        self._verify = verify
+        self._verify = _checked(verify)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._options})"
@@ -53,19 +55,26 @@ class BaseClient:
         service_url: str,
         endpoint: str,
         *,
+        params: urls.Params | None = None,
+        json: Any = _ABSENT,
+        data: Any = None,
         headers: Mapping[str, str] | None = None,
         token: str | Provider | None = None,
         idempotency_key: str | None = None,
-        **rest: Any,
+        accept: str | None = None,
+        **limits: Any,
     ) -> Call:
-        body = {name: rest.pop(name) for name in _BODY & rest.keys()}
-        limits = _only(rest, _LIMITS)
+        url = urls.joined(service_url, endpoint)
+        body, kind = _encoded(json, data)
+        layers = [kind, self._headers, header.given(headers)]
+        if accept is not None:
+            layers.insert(0, {"Accept": accept})
         return Call(
-            method=method,
-            url=urls.joined(service_url, endpoint),
-            headers=self._headers | header.given(headers) | _encode(body),
-            arguments=body,
-            options=self._options.changed(limits),
+            method=_known(method),
+            url=url if params is None else urls.with_params(url, params),
+            headers=header.merged(*layers) if any(layers) else {},
+            body=body,
+            options=self._options.changed(_only(limits, _LIMITS)),
             tokens=source_of(token) if token is not None else self._token or source_of(None),
             idempotency_key=idempotency_key,
             breaker=self._breaker,
@@ -79,8 +88,7 @@ class BaseClient:
             "outcome": outcome_of(error),
         }
         log_external_service_call(**told)
-        if external_call_finished.receivers:
-            external_call_finished.send_robust(sender=type(self), **told)
+        tell(external_call_finished, type(self), **told)
 
 
 def decoded(call: Call, reply: Reply, content: bytes) -> Any:
@@ -90,20 +98,41 @@ def decoded(call: Call, reply: Reply, content: bytes) -> Any:
     try:
         return orjson.loads(content)
     except orjson.JSONDecodeError as error:
-        raise undecodable(call, reply, error.msg) from error
+        # Not from that one, which carries the whole answer.
+        raise undecodable(call, reply, error.msg) from None
 
 
-def _encode(body: dict[str, Any]) -> dict[str, str]:
-    """Replace `json` by its text in place; return the header that says so."""
-    if "json" not in body:
-        return {}
-    if "data" in body:
-        raise TypeError("give either json or data")
-    try:
-        body["data"] = orjson.dumps(body.pop("json"), default=_plain)
-    except orjson.JSONEncodeError as error:
-        raise TypeError(f"json: {error}") from error
-    return {"Content-Type": "application/json"}
+def _known(method: str) -> str:
+    known = method.upper() if isinstance(method, str) else None
+    if known not in METHODS:
+        raise ValueError(f"method {method!r:.100}: give one of {', '.join(METHODS)}")
+    return known
+
+
+def _checked(verify: bool | str) -> bool | str:
+    if not isinstance(verify, bool | str):
+        raise TypeError(f"verify is {type(verify).__name__}; give a bool, or the path of a bundle")
+    if isinstance(verify, str) and not os.path.exists(verify):
+        raise ValueError(f"verify={verify!r}: there is no such file of certificates")
+    return verify
+
+
+def _encoded(json: Any, data: Any) -> tuple[bytes | None, dict[str, str]]:
+    """Return the body, which can be sent again, and the header that says what it is."""
+    if json is not _ABSENT:
+        if data is not None:
+            raise TypeError("give either json or data")
+        try:
+            return orjson.dumps(json, default=_plain), _JSON
+        except orjson.JSONEncodeError as error:
+            raise TypeError(f"json: {error}") from None
+    if data is None or isinstance(data, bytes):
+        return data, {}
+    if isinstance(data, str):
+        return data.encode(), {}
+    if isinstance(data, Mapping | list | tuple):
+        return urls.encoded("data", data).encode(), _FORM
+    raise TypeError(f"data is {type(data).__name__}; give bytes, a text, or the fields of a form")
 
 
 def _plain(value: Any) -> Any:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from enum import StrEnum
 
 from core.clients.per_origin import PerOrigin
-from core.clients.signals import circuit_changed
+from core.clients.signals import circuit_changed, tell
 from core.exceptions import CircuitOpenError
 
 FAILURES = 5
@@ -81,7 +81,8 @@ class Circuit:
                     },
                 )
             self._probing = True
-        self._become(CircuitState.HALF_OPEN)
+            old, self._state = self._state, CircuitState.HALF_OPEN
+        self._tell(old)
         return True
 
     def _leave(self, ok: bool | None, probe: bool) -> None:
@@ -92,21 +93,22 @@ class Circuit:
                 self._probing = False
             if ok is None:
                 return
-            self._failures = 0 if ok else self._failures + 1
-            if ok:
-                state = CircuitState.CLOSED
-            elif probe or self._failures >= FAILURES:
-                state = CircuitState.OPEN
-                self._opened_at = time.monotonic()
-            else:
+            if not probe and self._state is not CircuitState.CLOSED:
+                # It began before the circuit opened; now only a probe decides.
                 return
-        self._become(state)
+            self._failures = 0 if ok else self._failures + 1
+            old = self._state
+            if ok:
+                self._state = CircuitState.CLOSED
+            elif probe or self._failures >= FAILURES:
+                self._state = CircuitState.OPEN
+                self._opened_at = time.monotonic()
+        self._tell(old)
 
-    def _become(self, new: CircuitState) -> None:
-        with self._lock:
-            old, self._state = self._state, new
+    def _tell(self, old: CircuitState) -> None:
+        new = self._state
         if old is not new:
-            circuit_changed.send_robust(sender=Circuit, origin=self.origin, old=old, new=new)
+            tell(circuit_changed, Circuit, origin=self.origin, old=old, new=new)
 
 
 class Circuits(PerOrigin[Circuit]):

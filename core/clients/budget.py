@@ -23,8 +23,8 @@ class RetryBudget:
 
     def called(self) -> None:
         """Note a call."""
-        # A lost update costs a fifth of a retry, a lock would cost every call.
-        self._balance = min(RESERVE, self._balance + PER_CALL)
+        with self._lock:
+            self._balance = min(RESERVE, self._balance + PER_CALL)
 
     def take(self) -> bool:
         """Tell whether there may be a retry, and count it."""

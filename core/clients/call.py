@@ -19,13 +19,15 @@ from core.clients.breaker import circuits
 from core.clients.budget import budgets
 from core.clients.options import Options
 from core.clients.tokens import Source, TokenSource
-from core.exceptions import ExternalServiceError, ServiceTimeoutError
+from core.exceptions import CircuitOpenError, ExternalServiceError, ServiceTimeoutError
 
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
 PASSING = frozenset({429, 502, 503, 504})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_KEEP_METHOD = frozenset({307, 308})
 _LONGEST_KEY = 255
+# Where no deadline says it; a service that wants more is left until the next call.
+LONGEST_RETRY_AFTER = 60.0
 
 
 @dataclass(slots=True)
@@ -33,7 +35,8 @@ class GetToken:
     """To do: get a token, another one than `stale`."""
 
     source: Source
-    stale: str | None = None
+    ends_at: float
+    stale: str | None = field(default=None, repr=False)
 
 
 @dataclass(slots=True)
@@ -41,9 +44,9 @@ class Send:
     """To do: send this request and read the whole reply until `ends_at` (monotonic seconds)."""
 
     method: str
-    url: str
-    headers: dict[str, str]
-    arguments: dict[str, Any]
+    url: str = field(repr=False)
+    headers: dict[str, str] = field(repr=False)
+    body: bytes | None = field(repr=False)
     options: Options
     ends_at: float
 
@@ -82,12 +85,12 @@ class Call:
     """A call to a service: its attempts, redirects, token and limits."""
 
     method: str
-    url: str
-    headers: dict[str, str]
-    arguments: dict[str, Any]
+    url: str = field(repr=False)
+    headers: dict[str, str] = field(repr=False)
+    body: bytes | None = field(repr=False)
     options: Options
     tokens: Source
-    idempotency_key: str | None
+    idempotency_key: str | None = field(repr=False)
     breaker: bool
     attempts: int = 0
     status: int | None = None
@@ -96,9 +99,11 @@ class Call:
     def __post_init__(self) -> None:
         key = self.idempotency_key
         if key is not None and not (
-            isinstance(key, str) and 0 < len(key) <= _LONGEST_KEY and key.isprintable()
+            isinstance(key, str) and 0 < len(key.strip()) <= _LONGEST_KEY and header.fits(key)
         ):
-            raise ValueError(f"idempotency_key={key!r}: give 1 to {_LONGEST_KEY} characters")
+            raise ValueError(
+                f"idempotency_key={key!r:.300}: give 1 to {_LONGEST_KEY} printable ASCII characters"
+            )
 
     @property
     def ends_at(self) -> float:
@@ -109,7 +114,7 @@ class Call:
         """Say what to do next until there is a reply; see the module."""
         budget = budgets.of(urls.origin(self.url))
         budget.called()
-        token = yield GetToken(self.tokens)
+        token = yield GetToken(self.tokens, self.ends_at)
         renewed = False
         while True:
             self.attempts += 1
@@ -122,46 +127,51 @@ class Call:
                     return reply
                 if reply.status == 401 and not renewed and isinstance(self.tokens, TokenSource):
                     renewed = True
-                    fresh = yield GetToken(self.tokens, stale=token)
+                    fresh = yield GetToken(self.tokens, self.ends_at, token)
                     if fresh != token:
                         token = fresh
                         continue
                 error, passing = self._refused(reply), reply.status in PASSING
                 pause = _retry_after(reply)
             may_repeat = passing and self._is_repeatable() and self.attempts < self.options.attempts
-            if not may_repeat or not budget.take():
-                raise error
             seconds = self.options.pause(self.attempts)
-            # Who says when to come again is not asked before; the jitter keeps callers apart.
-            seconds = seconds if pause is None else pause + min(seconds, 1.0)
-            if time.monotonic() + seconds >= self.ends_at:
+            if pause is not None:
+                may_repeat = may_repeat and pause <= LONGEST_RETRY_AFTER
+                # Who says when to come again is not asked before; the jitter keeps callers apart.
+                seconds = pause + min(seconds, 1.0)
+            in_time = time.monotonic() + seconds < self.ends_at
+            if not (may_repeat and in_time and budget.take()):
                 raise error
             yield Wait(seconds)
 
     def _attempt(self, token: str) -> Steps:
-        url, method, arguments = self.url, self.method, self.arguments
+        url, method, body = self.url, self.method, self.body
         headers = header.complete(self.headers, token, self.idempotency_key)
         ends_at = min(time.monotonic() + self.options.attempt_seconds, self.ends_at)
         for _ in range(self.options.max_redirects + 1):
-            reply = yield from self._send(
-                Send(method, url, headers, arguments, self.options, ends_at)
-            )
+            reply = yield from self._send(Send(method, url, headers, body, self.options, ends_at))
             location = reply.headers.get("location")
             if reply.status not in _REDIRECTS or not location:
                 return reply
-            if reply.status not in _KEEP_METHOD and method != "HEAD":
-                method, arguments = "GET", {}
+            if _asks_for_result(reply.status, method):
+                method, body, headers = "GET", None, header.bodiless(headers)
             elsewhere = self._redirected(url, location)
             if urls.origin(elsewhere) != urls.origin(url):
                 headers = header.public(headers)
-            # The parameters were those of the first address.
-            url, arguments = elsewhere, {k: v for k, v in arguments.items() if k != "params"}
+            url = elsewhere
         raise Failure(f"more than {self.options.max_redirects} redirects", passing=False)
 
     def _send(self, send: Send) -> Generator[Send, Reply, Reply]:
-        if not self.breaker:
-            reply = yield send
-        else:
+        if time.monotonic() >= send.ends_at:
+            # Not the service's fault, so its circuit does not hear of it.
+            raise Failure("the time was over before it was sent", timed_out=True)
+        reply = yield from self._tried(send) if self.breaker else _just(send)
+        self.status = reply.status
+        return reply
+
+    def _tried(self, send: Send) -> Generator[Send, Reply, Reply]:
+        """Send it if the circuit of its origin lets it pass, which learns from the outcome."""
+        try:
             with circuits.of(urls.origin(send.url)).trial() as trial:
                 try:
                     reply = yield send
@@ -169,7 +179,11 @@ class Call:
                     trial.ok = False if failure.passing else None
                     raise
                 trial.ok = reply.status < 500
-        self.status = reply.status
+        except CircuitOpenError as error:
+            self.attempts -= 1
+            self.status = None
+            error.details |= self.details()
+            raise
         return reply
 
     @staticmethod
@@ -188,14 +202,12 @@ class Call:
     def _failed(self, failure: Failure) -> ExternalServiceError:
         self.status = None
         kind = ServiceTimeoutError if failure.timed_out else ExternalServiceError
-        error = kind(f"{self._named()}: {failure.text}", details=self.details())
-        error.__cause__ = failure.__cause__
-        return error
+        return kind(f"{self._named()}: {failure.text}", details=self.details())
 
     def _refused(self, reply: Reply) -> ExternalServiceError:
         text = f"{self._named()} answered {reply.status}"
         error = ExternalServiceError(text, details=self.details() | {"status": reply.status})
-        error.response = reply.native
+        error.response = without_secrets(reply.native)
         return error
 
     def _named(self) -> str:
@@ -209,6 +221,23 @@ class Call:
             "path": urls.path(self.url),
             "attempts": self.attempts,
         }
+
+
+def _just(send: Send) -> Generator[Send, Reply, Reply]:
+    return (yield send)
+
+
+def _asks_for_result(status: int, method: str) -> bool:
+    """Tell whether a redirect means a GET; a PUT or DELETE that became one would be lost."""
+    return (status == 303 and method != "HEAD") or (status in (301, 302) and method == "POST")
+
+
+def root_of(error: BaseException) -> str:
+    """Return the kind of the error behind all others, without its text."""
+    seen = [error]
+    while (inner := seen[-1].__cause__ or seen[-1].__context__) and inner not in seen:
+        seen.append(inner)
+    return type(seen[-1]).__name__
 
 
 def caused_by(error: BaseException | None, kind: type[BaseException]) -> bool:
@@ -229,8 +258,14 @@ def undecodable(call: Call, reply: Reply, why: str) -> ExternalServiceError:
         code="INVALID_RESPONSE",
         details=call.details() | {"status": reply.status},
     )
-    error.response = reply.native
+    error.response = without_secrets(reply.native)
     return error
+
+
+def without_secrets(native: Any) -> Any:
+    """Return a response that says no more who asked: an error is logged, pickled and passed on."""
+    native.request.headers.clear()
+    return native
 
 
 def outcome_of(error: BaseException | None) -> str:
@@ -243,7 +278,7 @@ def outcome_of(error: BaseException | None) -> str:
 def _retry_after(reply: Reply) -> float | None:
     """Return the seconds that the service asks to wait, or None."""
     text = (reply.headers.get("retry-after") or "").strip()
-    if text.isdigit() and len(text) < 10:
+    if text.isascii() and text.isdigit() and len(text) < 10:
         return float(text)
     try:
         return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())

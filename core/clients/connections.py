@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import threading
+import time
 from typing import Any
 
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
-from core.clients.addresses import public_address
-from core.clients.watchdog import Limit
+from core.clients.addresses import looked_up, only_public
+from core.clients.watchdog import Limit, Wire
 
 POOL_SIZE = 32
 
@@ -28,46 +29,65 @@ class _Watched:
     """What both kinds of connection have in addition."""
 
     allow_private = True
-    _wire: socket.socket | None = None
+    _wire: Wire | None = None
 
     def _new_conn(self) -> socket.socket:
-        connection: Any = super()
-        if self.allow_private:
-            sock: socket.socket = connection._new_conn()
-        else:
-            sock = self._publicly(connection)
-        # TLS takes the socket over; a copy still reaches the connection.
-        self._wire = sock.dup()
+        me: Any = self
+        # urllib3 connects to this name, and later checks the certificate against it.
+        name, seconds = me._dns_host, me.timeout
+        try:
+            sock = self._connected(name, seconds)
+        finally:
+            me._dns_host, me.timeout = name, seconds
+        try:
+            self._wire = Wire(sock)
+        except BaseException:
+            sock.close()
+            raise
         self._attach()
         return sock
 
-    def _publicly(self, connection: Any) -> socket.socket:
+    def _connected(self, name: str, seconds: float) -> socket.socket:
+        """Try the addresses of the name, all of them together in that time."""
         me: Any = self
-        # urllib3 connects to this name, and later checks the certificate against it.
-        name = me._dns_host
-        me._dns_host = public_address(name, me.port)
+        connection: Any = super()
+        ends_at = time.monotonic() + seconds
         try:
-            sock: socket.socket = connection._new_conn()
-            return sock
-        finally:
-            me._dns_host = name
+            addresses = looked_up(name, me.port, seconds)
+        except TimeoutError as error:
+            raise ConnectTimeoutError(me, "the name was not found in time") from error
+        addresses = addresses if self.allow_private else only_public(addresses)
+        for number, address in enumerate(addresses):
+            share = (ends_at - time.monotonic()) / (len(addresses) - number)
+            me._dns_host, me.timeout = address, max(share, 0.001)
+            try:
+                sock: socket.socket = connection._new_conn()
+                return sock
+            except (ConnectTimeoutError, NewConnectionError):
+                if number == len(addresses) - 1:
+                    raise
+        raise NewConnectionError(me, "the name has no address")
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         self._attach()
         connection: Any = super()
         connection.request(*args, **kwargs)
 
+    def rest(self) -> None:
+        """Leave the exchange that is over; what was shut down with it is not used again."""
+        if self._wire is not None and not self._wire.rest():
+            self.close()
+
     def close(self) -> None:
         wire, self._wire = self._wire, None
         if wire is not None:
-            with contextlib.suppress(OSError):
-                wire.close()
+            wire.close()
         connection: Any = super()
         connection.close()
 
     def _attach(self) -> None:
-        if current.limit is not None:
-            current.limit.wire = self._wire
+        if current.limit is not None and self._wire is not None:
+            self._wire.carry(current.limit)
 
 
 class _HTTP(_Watched, HTTPConnection):
@@ -86,19 +106,30 @@ class _PublicHTTPS(_HTTPS):
     allow_private = False
 
 
-class _HTTPPool(HTTPConnectionPool):
+class _Resting:
+    """A pool whose connections belong to no exchange while they are in it."""
+
+    def _put_conn(self, conn: Any) -> None:
+        # Before others can take it: they must not be cut off by the end of a time not theirs.
+        if conn is not None:
+            conn.rest()
+        pool: Any = super()
+        pool._put_conn(conn)
+
+
+class _HTTPPool(_Resting, HTTPConnectionPool):
     ConnectionCls = _HTTP
 
 
-class _HTTPSPool(HTTPSConnectionPool):
+class _HTTPSPool(_Resting, HTTPSConnectionPool):
     ConnectionCls = _HTTPS
 
 
-class _PublicHTTPPool(HTTPConnectionPool):
+class _PublicHTTPPool(_Resting, HTTPConnectionPool):
     ConnectionCls = _PublicHTTP
 
 
-class _PublicHTTPSPool(HTTPSConnectionPool):
+class _PublicHTTPSPool(_Resting, HTTPSConnectionPool):
     ConnectionCls = _PublicHTTPS
 
 
@@ -111,9 +142,17 @@ class WatchedAdapter(HTTPAdapter):
             if allow_private
             else {"http": _PublicHTTPPool, "https": _PublicHTTPSPool}
         )
-        super().__init__(pool_maxsize=POOL_SIZE)
+        super().__init__(pool_connections=POOL_SIZE, pool_maxsize=POOL_SIZE)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Make the pools as requests does, of other connections."""
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = self._pools
+
+    def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> Any:
+        """Make the pools of a proxy in the same way."""
+        manager = super().proxy_manager_for(proxy, **proxy_kwargs)
+        # A SOCKS proxy needs connections of its own, which only their timeouts bound.
+        if not proxy.lower().startswith("socks"):
+            manager.pool_classes_by_scheme = self._pools
+        return manager

@@ -12,6 +12,8 @@ Timeout = float | tuple[float, float]
 
 MEGABYTE = 1024 * 1024
 LONGEST_BACKOFF = 8.0
+# A day in seconds; sockets cannot be told much more.
+LONGEST = 86_400.0
 BACKOFF = Backoff(first=0.5, limit=LONGEST_BACKOFF)
 
 
@@ -19,7 +21,8 @@ BACKOFF = Backoff(first=0.5, limit=LONGEST_BACKOFF)
 class Options:
     """The limits of a call, in seconds and bytes.
 
-    `timeout` is for one attempt, from connecting to the last byte; (connect, read) gives its parts.
+    `timeout` is for one attempt, from connecting to the last byte. As (connect, read) it is for
+    connecting, and for each silence of the service; the attempt may take their sum.
     `deadline` is for all attempts and the pauses between them; None leaves only the former.
     `backoff` is a Backoff, or the first pause in seconds, which then doubles.
     """
@@ -35,10 +38,12 @@ class Options:
         parts = self.timeout if isinstance(self.timeout, tuple) else (self.timeout,)
         if len(parts) not in (1, 2) or not all(map(_is_duration, parts)):
             raise ValueError(
-                f"timeout={self.timeout!r}: give seconds above 0, or (connect, read) in seconds"
+                f"timeout={self.timeout!r}: give seconds above 0, or (connect, read); a day at most"
             )
         if self.deadline is not None and not _is_duration(self.deadline):
-            raise ValueError(f"deadline={self.deadline!r}: give seconds above 0, or None")
+            raise ValueError(
+                f"deadline={self.deadline!r}: give seconds above 0, a day at most, or None"
+            )
         _check_count("attempts", self.attempts, 1)
         _check_count("max_redirects", self.max_redirects, 0)
         if self.max_response_bytes is not None:
@@ -58,6 +63,10 @@ class Options:
         return self.timeout[0] if isinstance(self.timeout, tuple) else self.timeout
 
     @property
+    def read_seconds(self) -> float:
+        return self.timeout[1] if isinstance(self.timeout, tuple) else self.timeout
+
+    @property
     def attempt_seconds(self) -> float:
         return sum(self.timeout) if isinstance(self.timeout, tuple) else self.timeout
 
@@ -72,7 +81,7 @@ def _is_number(value: object) -> bool:
 
 
 def _is_duration(value: object) -> bool:
-    return _is_number(value) and 0 < value < math.inf  # type: ignore[operator]  # it is a number
+    return _is_number(value) and 0 < value <= LONGEST  # type: ignore[operator]  # it is a number
 
 
 def _check_count(name: str, value: object, least: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -19,6 +20,7 @@ class PerOrigin(Generic[T]):
         self._make = make
         self._lock = threading.Lock()
         self._known: dict[str, T] = {}
+        os.register_at_fork(after_in_child=self._after_fork)
 
     def of(self, origin: str) -> T:
         """Return the object of an origin."""
@@ -34,6 +36,11 @@ class PerOrigin(Generic[T]):
         """Forget all of them."""
         with self._lock:
             self._known.clear()
+
+    def _after_fork(self) -> None:
+        # Locks may be held, and attempts under way, by threads that the child does not have.
+        self._lock = threading.Lock()
+        self._known = {}
 
     def _added(self, origin: str) -> T:
         with self._lock:

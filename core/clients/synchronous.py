@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Mapping
 from http.cookiejar import DefaultCookiePolicy
@@ -16,13 +15,22 @@ from urllib3 import exceptions as pool_trouble
 
 from core.clients.addresses import RefusedAddress
 from core.clients.base import BaseClient, decoded
-from core.clients.call import Call, Failure, GetToken, Reply, Send, caused_by
+from core.clients.call import Call, Failure, GetToken, Reply, Send, caused_by, root_of
 from core.clients.connections import WatchedAdapter, current
+from core.clients.decoding import check_length, too_large, undecompressed
 from core.clients.options import Options
+from core.clients.quiet import quiet
 from core.clients.tokens import Provider
 from core.clients.watchdog import Limit, watchdog
 
-_TROUBLE = (trouble.RequestException, pool_trouble.HTTPError, RefusedAddress, OSError)
+# A UnicodeError is what the system says of a name that can be none.
+_TROUBLE = (
+    trouble.RequestException,
+    pool_trouble.HTTPError,
+    RefusedAddress,
+    OSError,
+    UnicodeError,
+)
 _CHUNK = 64 * 1024
 # What of the environment makes requests look at it for every call.
 _ENVIRONMENT = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
@@ -65,8 +73,8 @@ class HTTPClient(BaseClient):
             verify=verify,
             **limits,
         )
-        self._lock = threading.Lock()
-        self._made: tuple[int, requests.Session] | None = None
+        # By process, since connections must not be shared with a parent.
+        self._sessions: dict[int, requests.Session] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -76,11 +84,9 @@ class HTTPClient(BaseClient):
 
     def close(self) -> None:
         """Close the connections; the next call opens new ones."""
-        with self._lock:
-            made, self._made = self._made, None
-        # Those of a parent process are its own.
-        if made is not None and made[0] == os.getpid():
-            made[1].close()
+        session = self._sessions.pop(os.getpid(), None)
+        if session is not None:
+            session.close()
 
     def get(self, service_url: str, endpoint: str = "", **options: Any) -> requests.Response:
         """Send a GET and return the response."""
@@ -144,8 +150,7 @@ class HTTPClient(BaseClient):
     # -- inside ---------------------------------------------------------------------------
 
     def _json(self, method: str, service_url: str, endpoint: str, options: dict[str, Any]) -> Any:
-        options["headers"] = {"Accept": "application/json", **(options.get("headers") or {})}
-        call = self._call(method, service_url, endpoint, **options)
+        call = self._call(method, service_url, endpoint, accept="application/json", **options)
         return self._run(call, lambda reply: decoded(call, reply, reply.native.content))
 
     def _run(self, call: Call, read: Any) -> Any:
@@ -164,12 +169,9 @@ class HTTPClient(BaseClient):
         try:
             todo = next(steps)
             while True:
-                try:
-                    done = self._do(todo)
-                except Failure as failure:
-                    todo = steps.throw(failure)
-                else:
-                    todo = steps.send(done)
+                done = self._do(todo)
+                # Not raised here: an error raised in turn would show this one's text behind it.
+                todo = steps.throw(done) if isinstance(done, Failure) else steps.send(done)
         except StopIteration as end:
             reply: Reply = end.value
             return reply
@@ -180,57 +182,55 @@ class HTTPClient(BaseClient):
         if isinstance(todo, Send):
             return self._send(todo)
         if isinstance(todo, GetToken):
-            return todo.source.get(todo.stale)
+            return todo.source.get(todo.stale, todo.ends_at)
         return _pause(todo.seconds)
 
-    def _send(self, send: Send) -> Reply:
-        with watchdog.limit(send.ends_at) as limit:
+    def _send(self, send: Send) -> Reply | Failure:
+        outer = current.limit
+        with quiet(), watchdog.limit(send.ends_at) as limit:
             current.limit = limit
             try:
                 reply = self._exchange(send)
+            except Failure as failure:
+                return failure
             except _TROUBLE as error:
-                raise _failure(error, limit) from error
+                return _failure(error, limit)
             finally:
-                current.limit = None
+                current.limit = outer
             if limit.expired:
                 # A head that is cut off looks complete to Python's parser.
                 reply.native.close()
-                raise _too_late()
+                return _too_late()
             return reply
 
     def _exchange(self, send: Send) -> Reply:
-        left = send.ends_at - time.monotonic()
-        if left <= 0:
-            raise _too_late()
+        left = max(send.ends_at - time.monotonic(), 0.001)
+        options = send.options
         response = self._session().request(
             send.method,
             send.url,
             headers=send.headers,
-            timeout=(min(send.options.connect_seconds, left), left),
+            data=send.body,
+            timeout=(min(options.connect_seconds, left), min(options.read_seconds, left)),
             allow_redirects=False,
             # Here, not at the session, where requests lets the environment go first.
             verify=self._verify,
             stream=True,
             # Without one requests would look for credentials in ~/.netrc and replace the token.
             auth=_as_it_is,
-            **send.arguments,
         )
         try:
-            _read(response, send.options)
+            _read(response, options)
         except BaseException:
             response.close()
             raise
         return Reply(response.status_code, response.headers, response)
 
     def _session(self) -> requests.Session:
-        made = self._made
-        if made is None or made[0] != os.getpid():
-            with self._lock:
-                made = self._made
-                if made is None or made[0] != os.getpid():
-                    # Connections must not be shared with a parent process.
-                    made = self._made = (os.getpid(), self._new_session())
-        return made[1]
+        process = os.getpid()
+        session = self._sessions.get(process)
+        # Of two threads one is told the other's; its own had no connection yet.
+        return session or self._sessions.setdefault(process, self._new_session())
 
     def _new_session(self) -> requests.Session:
         session = requests.Session()
@@ -242,6 +242,7 @@ class HTTPClient(BaseClient):
         session.trust_env = self._allow_private and bool(
             getproxies() or any(map(os.environ.get, _ENVIRONMENT))
         )
+        session.headers["Accept-Encoding"] = "gzip, deflate"
         # Calls for different people share the session; their cookies must not.
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         return session
@@ -252,23 +253,21 @@ def _as_it_is(request: Any) -> Any:
 
 
 def _pause(seconds: float) -> None:
-    threading.Event().wait(seconds)
+    time.sleep(seconds)
 
 
 def _read(response: requests.Response, options: Options) -> None:
     """Read the body, as much as is allowed."""
     most = options.max_response_bytes
-    length = response.headers.get("content-length", "")
     if most is None or response.request.method == "HEAD":
         _ = response.content
         return
-    if length.isdigit() and int(length) > most:
-        raise _too_large(most)
+    check_length(response.headers.get("content-length", ""), most)
     chunks, size = [], 0
     for chunk in response.iter_content(_CHUNK):
         size += len(chunk)
         if size > most:
-            raise _too_large(most)
+            raise too_large(most)
         chunks.append(chunk)
     # As requests does itself in `content`, which has no bound.
     response._content = b"".join(chunks)
@@ -277,10 +276,6 @@ def _read(response: requests.Response, options: Options) -> None:
 
 def _too_late() -> Failure:
     return Failure("no answer in time", timed_out=True)
-
-
-def _too_large(most: int) -> Failure:
-    return Failure(f"an answer of more than {most} bytes", passing=False)
 
 
 def _failure(error: Exception, limit: Limit) -> Failure:
@@ -292,10 +287,10 @@ def _failure(error: Exception, limit: Limit) -> Failure:
     if caused_by(error, RefusedAddress):
         return Failure("the address is not one of the public internet", passing=False)
     if isinstance(error, trouble.SSLError | pool_trouble.SSLError):
-        return Failure("no trusted connection (TLS)", passing=False)
+        return Failure(f"no trusted connection (TLS, {root_of(error)})", passing=False)
     if isinstance(error, trouble.ContentDecodingError | pool_trouble.DecodeError):
-        return Failure("an answer that cannot be decompressed", passing=False)
+        return undecompressed()
     broken = trouble.ConnectionError | trouble.ChunkedEncodingError
     if isinstance(error, broken) or not isinstance(error, trouble.RequestException):
-        return Failure("no connection, or it broke")
+        return Failure(f"no connection, or it broke ({root_of(error)})")
     return Failure(f"it could not be sent ({type(error).__name__})", passing=False)

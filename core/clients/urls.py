@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from urllib.parse import SplitResult, urljoin, urlsplit
+from string import punctuation
+from typing import Any
+from urllib.parse import SplitResult, quote, urlencode, urljoin, urlsplit
 
 _PORTS = {"http": 80, "https": 443}
 # Blanks and control characters, which could end a line of the request.
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f]")
+# Libraries and servers resolve it, and so would leave the service's path.
+_UPWARDS = re.compile(r"(^|/)(\.|%2e){2}(/|$)", re.IGNORECASE)
+
+Params = Mapping[str, Any] | Sequence[tuple[str, Any]]
 
 
 @lru_cache(maxsize=1024)
@@ -16,15 +23,21 @@ def joined(service_url: str, endpoint: str) -> str:
     """Return the address of an endpoint: one slash between, a query of the service's is kept out.
 
     Raises ValueError for an address that is not http(s), has credentials in it, or leaves the
-    service: an endpoint must not decide which host gets the token.
+    service: an endpoint must not decide which host gets the token, nor climb out of its path.
     """
     base = _parsed(service_url)
     if base.query or base.fragment:
         raise ValueError(f"{shown(service_url)}: a service URL has no query; use params")
+    if not isinstance(endpoint, str):
+        raise TypeError(f"endpoint is {type(endpoint).__name__}; give a text")
+    # Without its query, which may be secret.
+    named = f"endpoint {endpoint.partition('?')[0][:200]!r}"
+    if _FORBIDDEN.search(endpoint):
+        raise ValueError(f"{named}: blanks and control characters must be quoted")
+    if _UPWARDS.search(re.split(r"[?#]", endpoint)[0]):
+        raise ValueError(f"{named}: '..' leads out of the service's path")
     if not endpoint:
         return service_url
-    if not isinstance(endpoint, str) or _FORBIDDEN.search(endpoint):
-        raise ValueError(f"endpoint {endpoint!r}: blanks and control characters must be quoted")
     if "://" in endpoint.partition("?")[0] or endpoint.startswith("//"):
         joint = urljoin(service_url, endpoint)
     else:
@@ -32,6 +45,29 @@ def joined(service_url: str, endpoint: str) -> str:
     if origin(joint) != origin(service_url):
         raise ValueError(f"endpoint {shown(joint)} is on another host than {origin(service_url)}")
     return joint
+
+
+def with_params(url: str, params: Params | None) -> str:
+    """Return the address with these parameters added to its query; those that are None left out.
+
+    A value may be a list, for a parameter that comes several times. Raises TypeError for what is
+    neither a mapping nor pairs.
+    """
+    url = url.partition("#")[0]
+    query = encoded("params", params)
+    return f"{url}{'&' if '?' in url else '?'}{query}" if query else url
+
+
+def encoded(name: str, values: Params | None) -> str:
+    """Return names and values as a form has them. Raises TypeError for what is neither."""
+    if values is None:
+        return ""
+    if not isinstance(values, Mapping | list | tuple):
+        raise TypeError(f"{name} is {type(values).__name__}; give a mapping, or pairs")
+    pairs = list(values.items() if isinstance(values, Mapping) else values)
+    if not all(isinstance(pair, tuple) and len(pair) == 2 for pair in pairs):
+        raise TypeError(f"{name}: give pairs of name and value")
+    return urlencode([pair for pair in pairs if pair[1] is not None], doseq=True)
 
 
 def redirected(url: str, location: str) -> str:
@@ -57,16 +93,21 @@ def service(url: str) -> str:
 
 def path(url: str) -> str:
     """Return the path without the query, which may hold secrets."""
-    return urlsplit(url).path or "/"
+    return _plain(urlsplit(url).path) or "/"
 
 
 def shown(url: str) -> str:
     """Return the address without credentials, query and fragment."""
     try:
         parts = urlsplit(url)
-        return f"{parts.scheme}://{_host(parts)}{parts.path}"[:200]
+        return f"{parts.scheme}://{_host(parts)}{_plain(parts.path)}"[:200]
     except (ValueError, AttributeError, TypeError):
         return "an address that cannot be read"
+
+
+def _plain(path: str) -> str:
+    # Some characters outside of ASCII end a line, too.
+    return path if path.isascii() else quote(path, safe=punctuation)
 
 
 def _host(parts: SplitResult) -> str:

@@ -20,15 +20,76 @@ from itertools import count
 _LONGEST = 86_400.0
 
 
+# For the moments in which a wire changes hands. Reentrant, since the garbage collector may close a
+# connection at any point, also in one of those moments.
+_hands = threading.RLock()
+
+
 class Limit:
-    """The time of one exchange; `wire` is the socket that carries it, once there is one."""
+    """The time of one exchange; `wire` is the connection that carries it, once there is one."""
 
     __slots__ = ("ends_at", "expired", "wire")
 
     def __init__(self, ends_at: float) -> None:
         self.ends_at = ends_at
-        self.wire: socket.socket | None = None
+        self.wire: Wire | None = None
         self.expired = False
+
+    def release(self) -> None:
+        """Leave the connection, if there is one."""
+        with _hands:
+            if self.wire is not None:
+                self.wire.rest()
+
+
+class Wire:
+    """A hold on a connection, also when TLS has taken its socket over or urllib3 has let it go.
+
+    It carries one exchange at a time, and only that one's limit may shut it down.
+    """
+
+    __slots__ = ("_limit", "_parting", "_sock")
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock.dup()
+        self._limit: Limit | None = None
+        self._parting = False
+
+    def carry(self, limit: Limit) -> None:
+        """Belong to the exchange of this limit."""
+        with _hands:
+            if limit.wire is not None and limit.wire is not self:
+                limit.wire.rest()
+            self._limit, limit.wire = limit, self
+            if limit.expired:
+                # The time was over before there was a connection.
+                self.shut_down()
+
+    def rest(self) -> bool:
+        """Belong to none; tell whether the connection was left whole."""
+        with _hands:
+            limit, self._limit = self._limit, None
+            if limit is not None:
+                limit.wire = None
+            if self._parting:
+                self._sock.close()
+            return limit is None or not limit.expired
+
+    def close(self) -> None:
+        """Let the connection go; at once, or after the exchange whose answer is still read.
+
+        A connection that the server is to close is let go before its last answer is read.
+        """
+        with _hands:
+            self._parting = True
+            if self._limit is None:
+                self._sock.close()
+
+    def shut_down(self) -> None:
+        """End whatever is being read or written."""
+        # The other side may have ended it just now.
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)
 
 
 class Watchdog:
@@ -54,7 +115,8 @@ class Watchdog:
             yield limit
         finally:
             # Left in the heap until its time: taking it out would cost more.
-            limit.wire = None
+            if limit.wire is not None:
+                limit.release()
 
     def _add(self, limit: Limit) -> None:
         with self._changed:
@@ -86,12 +148,17 @@ class Watchdog:
 
 
 def _end(limit: Limit) -> None:
-    wire, limit.expired = limit.wire, True
-    if wire is not None:
-        # It may have been closed just now.
-        with contextlib.suppress(OSError):
-            wire.shutdown(socket.SHUT_RDWR)
+    with _hands:
+        limit.expired = True
+        if limit.wire is not None:
+            limit.wire.shut_down()
+
+
+def _after_fork() -> None:
+    global _hands
+    _hands = threading.RLock()
+    watchdog.after_fork()
 
 
 watchdog = Watchdog()
-os.register_at_fork(after_in_child=watchdog.after_fork)
+os.register_at_fork(after_in_child=_after_fork)

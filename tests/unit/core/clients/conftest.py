@@ -6,12 +6,13 @@ import asyncio
 import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler
 
 import pytest
 
 from core.clients import AsyncHTTPClient, HTTPClient, circuits
 from core.clients.budget import budgets
-from tests.unit.core.clients.fault_server import FaultServer, fault_server
+from tests.unit.core.clients.fault_server import FaultServer, Server, fault_server
 
 
 class Blocking:
@@ -44,18 +45,32 @@ def _fresh() -> Iterator[None]:
     budgets.reset()
 
 
+@pytest.fixture(scope="session")
+def _servers() -> Iterator[list[Server]]:
+    with fault_server() as one, fault_server() as another:
+        yield [one, another]
+
+
 @pytest.fixture
-def server() -> Iterator[FaultServer]:
+def server(_servers: list[Server]) -> Iterator[FaultServer]:
     """A server that misbehaves as its paths say."""
-    with fault_server() as faults:
+    with _servers[0].watched() as faults:
         yield faults
 
 
 @pytest.fixture
-def elsewhere() -> Iterator[FaultServer]:
+def elsewhere(_servers: list[Server]) -> Iterator[FaultServer]:
     """A server of somebody else."""
-    with fault_server() as faults:
+    with _servers[1].watched() as faults:
         yield faults
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _without_access_log() -> Iterator[None]:
+    """httpbin writes each request to the terminal, from a thread that pytest does not capture."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(WSGIRequestHandler, "log_message", lambda *args: None)
+        yield
 
 
 @pytest.fixture(params=["sync", "async"])

@@ -53,12 +53,11 @@ class FaultServer:
 
 class _Handler(socketserver.StreamRequestHandler):
     disable_nagle_algorithm = True
-
-    @property
-    def faults(self) -> FaultServer:
-        return self.server.faults  # type: ignore[attr-defined]
+    server: Server
 
     def handle(self) -> None:
+        # Of the test that made the connection, also when another one is running by now.
+        self.faults = self.server.faults
         self.faults.connections += 1
         with _gone():
             while request := self._read():
@@ -166,6 +165,20 @@ def _trickle_head(handler: _Handler, request: Request) -> bool:
     return False
 
 
+def _closing(handler: _Handler, request: Request) -> bool:
+    """Trickle on a connection that is to be closed, which urllib3 lets go before it reads."""
+    handler.head(200, {"Content-Length": "1000", "Connection": "close"})
+    handler.trickle(b"x" for _ in range(1000))
+    return False
+
+
+def _raw(handler: _Handler, request: Request) -> bool:
+    """Answer with the headers that the query gives, as they are."""
+    lines = ["HTTP/1.1 503 Whatever", *request.query["header"], "Content-Length: 0", "", ""]
+    handler.write("\r\n".join(lines).encode("latin-1"))
+    return True
+
+
 def _endless(handler: _Handler, request: Request) -> bool:
     handler.head(200, {"Transfer-Encoding": "chunked"})
     while not handler.faults.closing.is_set():
@@ -190,6 +203,11 @@ def _bad_gzip(handler: _Handler, request: Request) -> None:
 
 def _bomb(handler: _Handler, request: Request) -> None:
     handler.answer(200, gzip.compress(b"\0" * 20_000_000), {"Content-Encoding": "gzip"})
+
+
+def _brotli(handler: _Handler, request: Request) -> None:
+    """Say that the body is what a client was not asked for."""
+    handler.answer(200, b"\x0b\x02\x80", {"Content-Encoding": request.query["as"][0]})
 
 
 def _text(handler: _Handler, request: Request) -> None:
@@ -226,6 +244,9 @@ BEHAVIOURS: dict[str, Callable[[_Handler, Request], Any]] = {
     "reset": _reset,
     "stall": _stall,
     "trickle": _trickle,
+    "closing": _closing,
+    "raw": _raw,
+    "as": _brotli,
     "trickle-head": _trickle_head,
     "endless": _endless,
     "short": _short,
@@ -241,28 +262,34 @@ BEHAVIOURS: dict[str, Callable[[_Handler, Request], Any]] = {
 }
 
 
-class _Server(socketserver.ThreadingTCPServer):
+class Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
     allow_reuse_address = True
     block_on_close = False
     request_queue_size = 128
+    faults = FaultServer()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Leave the output clean: clients leave as they like."""
 
-
-@contextmanager
-def fault_server() -> Iterator[FaultServer]:
-    """Run a server until the end of the block."""
-    faults = FaultServer()
-    with _Server(("127.0.0.1", 0), _Handler) as server:
-        server.faults = faults  # type: ignore[attr-defined]
-        faults.port = server.server_address[1]
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
+    @contextmanager
+    def watched(self) -> Iterator[FaultServer]:
+        """Note what is sent within the block, and keep nobody waiting after it."""
+        self.faults = faults = FaultServer(self.server_address[1])
         try:
             yield faults
         finally:
             faults.closing.set()
+
+
+@contextmanager
+def fault_server() -> Iterator[Server]:
+    """Run a server until the end of the block."""
+    with Server(("127.0.0.1", 0), _Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        try:
+            yield server
+        finally:
             server.shutdown()
             thread.join()

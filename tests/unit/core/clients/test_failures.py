@@ -7,6 +7,7 @@ import logging
 import pickle
 import socket
 import time
+import traceback
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from tests.unit.core.clients.fault_server import FaultServer
 
 SECRET = "tok-3f9c"
 BROKEN = ["drop", "reset", "short", "garbage", "bad-gzip", "bomb", "endless", "loop", "status/500"]
-SLOW = ["stall", "trickle", "trickle-head"]
+SLOW = ["stall", "trickle", "trickle-head", "closing"]
 
 
 def closed_port() -> int:
@@ -30,7 +31,7 @@ def closed_port() -> int:
 def test_what_breaks_is_one_kind_of_error(client: Any, server: FaultServer, path: str) -> None:
     """No error of a library leaks; the body has the four keys and can be JSON."""
     with pytest.raises(ExternalServiceError) as raised:
-        client.get(server.url, path, attempts=1, timeout=2)
+        client.get(server.url, path, attempts=1, timeout=10)
     body = raised.value.to_dict()
     assert body.keys() == {"success", "error", "error_code", "details"}
     assert json.dumps(body)
@@ -43,8 +44,8 @@ def test_what_takes_too_long_is_ended(client: Any, server: FaultServer, path: st
     """Also a server that sends a byte now and then, in its head or its body."""
     started = time.monotonic()
     with pytest.raises(ServiceTimeoutError) as raised:
-        client.get(server.url, path, attempts=1, timeout=0.3)
-    assert 0.25 < time.monotonic() - started < 1.5
+        client.get(server.url, path, attempts=1, timeout=0.15)
+    assert 0.15 <= time.monotonic() - started < 5
     assert (raised.value.status_code, raised.value.code) == (504, "EXTERNAL_SERVICE_TIMEOUT")
 
 
@@ -53,14 +54,15 @@ def test_all_attempts_end_with_the_deadline(client: Any, server: FaultServer, pa
     """A call never lasts longer than it says, however many attempts it has."""
     started = time.monotonic()
     with pytest.raises(ServiceTimeoutError):
-        client.get(server.url, path, attempts=50, timeout=0.2, deadline=0.5)
-    assert time.monotonic() - started < 1.5
+        client.get(server.url, path, attempts=50, timeout=0.1, deadline=0.25)
+    # The server would go on for ten.
+    assert time.monotonic() - started < 5
 
 
 def test_a_client_works_on_after_a_time_out(client: Any, server: FaultServer) -> None:
     """The connection that was ended is not used again."""
     with pytest.raises(ServiceTimeoutError):
-        client.get(server.url, "trickle", attempts=1, timeout=0.2)
+        client.get(server.url, "trickle", attempts=1, timeout=0.1)
     assert client.get(server.url, "fine").status_code == 200
 
 
@@ -115,7 +117,7 @@ def test_an_answer_of_just_that_size_passes(client: Any, server: FaultServer) ->
 def test_no_secret_is_shown(
     client: Any, server: FaultServer, path: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Neither the token nor the query, in error, log, signal or repr."""
+    """Neither the token nor the query, in error, traceback, anyone's log, signal or repr."""
     told: list[Any] = []
 
     def hear(**kwargs: Any) -> None:
@@ -131,12 +133,15 @@ def test_no_secret_is_shown(
                 params={"key": SECRET},
                 headers={"X-Api-Key": SECRET},
                 attempts=1,
-                timeout=0.3,
+                timeout=0.1 if path == "stall" else 2,
             )
     finally:
         external_call_finished.disconnect(hear)
-    ours = [r.getMessage() for r in caplog.records if r.name.startswith(("core", "signalbox"))]
-    shown = [str(raised.value), json.dumps(raised.value.to_dict()), repr(client), *ours, str(told)]
+    logged = [record.getMessage() for record in caplog.records]
+    printed = "".join(traceback.format_exception(raised.value))
+    kept = pickle.dumps(raised.value.response.request.headers if raised.value.response else None)
+    body = json.dumps(raised.value.to_dict())
+    shown = [body, printed, repr(client), *logged, str(told), repr(kept)]
     assert not [text for text in shown if SECRET in text]
 
 

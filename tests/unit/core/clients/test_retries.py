@@ -80,7 +80,7 @@ def test_a_pause_past_the_deadline_is_not_waited_for(
     started = time.monotonic()
     with pytest.raises(ExternalServiceError):
         client.get(server.url, "flaky/e", params={"after": after}, deadline=5)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 4
     assert server.seen["/flaky/e"] == 1
 
 

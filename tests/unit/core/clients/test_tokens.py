@@ -133,7 +133,7 @@ def test_a_provider_s_own_error_passes(client_of: Any, server: FaultServer) -> N
         client_of(token=fail).get(server.url)
 
 
-@pytest.mark.parametrize("value", [None, 7, b"bytes", ""])
+@pytest.mark.parametrize("value", [7, b"bytes", "", "a b", "a\r\nX-Evil: 1"])
 def test_a_provider_that_returns_no_token(client_of: Any, server: FaultServer, value: Any) -> None:
     """What is no text is not sent."""
     with pytest.raises(ExternalServiceError, match="no token"):
