@@ -19,6 +19,8 @@ from core.events.holding import Holding
 from core.events.pace import pace
 from core.events.routing import Route, routing
 from core.events.store import Claimed, Scope, Store, Want, store_for
+from core.events.store.due import claimable
+from core.events.store.limits import open_in
 from core.events.tally import Round, Worked, soonest
 
 # A claim may go on for so long after its time, in seconds; then what is left goes back.
@@ -101,7 +103,7 @@ def _handle_suspects(
 def _exclusive(store: Store, route: Route, unlimited: bool, *, suspect: bool) -> Claim:
     def claim(token: int, scope: Scope) -> list[Claimed]:
         if not unlimited:
-            due = store.due([route]).get(route.name)
+            due = claimable(store, [route]).get(route.name)
             if due is None or (suspect and due.waiting is None):
                 return []
         want = Want(route, pace.limit(route))
@@ -135,7 +137,7 @@ def _claim_and_handle(
     again_in = holding.again_in
     rated = [name for name in counts if known[name].rate is not None]
     if rated:
-        again_in = soonest(again_in, store.open_in(rated))
+        again_in = soonest(again_in, open_in(store, rated))
     # A lane, or a slot of a limit, that was freed just now may have its next delivery waiting.
     more = bool(full) or any(known[name].ordered or known[name].limited for name in counts)
     return Round(holding.tally, len(rows), full, more, again_in=again_in, returned=holding.returned)

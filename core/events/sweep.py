@@ -20,8 +20,8 @@ from core.events.conf import conf
 from core.events.declarations import delivery_died
 from core.events.routing import Route, routing
 from core.events.state import State
-from core.events.store import Claimed, Lapsed, Release, Store, store_for
-from core.events.store.base import Due
+from core.events.store import Claimed, Due, Lapsed, Release, Store, store_for
+from core.events.store.due import claimable, expired
 from core.events.stored import readable
 from core.events.trouble import drop_if_broken
 
@@ -104,7 +104,7 @@ def reclaim() -> Swept:
     while True:
         deaths: list[tuple[Claimed, str]] = []
         with transaction.atomic(using=store.alias):
-            lapsed = store.expired(_BATCH)
+            lapsed = expired(store, _BATCH)
             tokens: dict[int, list[Release]] = {}
             for each in lapsed:
                 release = (
@@ -198,7 +198,7 @@ def _choose(store: Store, swept: Swept, known: dict[str, Any], now: float) -> di
 def due_queues(store: Store, routes: Sequence[Route]) -> dict[str, str]:
     """Return the queues that have due work, each with a text that changes as work is done."""
     heads: dict[str, list[str]] = {}
-    due = store.due(routes)
+    due = claimable(store, routes)
     for route in routes:
         if route.name in due:
             heads.setdefault(route.queue, []).append(_head(route, due[route.name]))

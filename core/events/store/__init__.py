@@ -7,11 +7,12 @@ from functools import cache
 from django.db import connections
 
 from core.events.errors import SettingsError
-from core.events.store.base import Claimed, Lapsed, Release, Scope, Store, Want
+from core.events.store.base import Store
 from core.events.store.postgresql import PostgresStore
+from core.events.store.rows import Claimed, Due, Lapsed, Release, Scope, Want
 from core.events.store.sqlite import SqliteStore
 
-__all__ = ["Claimed", "Lapsed", "Release", "Scope", "Store", "Want", "store_for"]
+__all__ = ["Claimed", "Due", "Lapsed", "Release", "Scope", "Store", "Want", "store_for"]
 
 _STORES: dict[str, type[Store]] = {"postgresql": PostgresStore, "sqlite": SqliteStore}
 

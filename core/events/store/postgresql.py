@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import random
 import threading
 import time
@@ -12,68 +11,34 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import psycopg
-from django.db import DatabaseError
-from psycopg._queries import PostgresQuery
 
 from core.events.state import State
-from core.events.store.base import (
+from core.events.store import floors
+from core.events.store.base import Store, with_slack
+from core.events.store.cursors import BinaryCursor, PreparedCursor
+from core.events.store.inserts import insert_many, insert_one
+from core.events.store.rows import (
     CLAIMED_COLUMNS,
     DELIVERY,
     EVENT,
-    EVENT_COLUMNS,
     ROUTE,
     SETTLEMENT,
     Claimed,
     Release,
     Scope,
-    Store,
     Want,
-    with_slack,
 )
 
 if TYPE_CHECKING:
-    from typing import Self
-
+    from core.events.outbox import NewEvent
     from core.events.routing import Route
 
-logger = logging.getLogger(__name__)
-
-# A floor that rose by less than this is not worth the dead row that writing it leaves.
-_FLOOR_STEP = 1000
 # How old, in seconds, a claim's own trail has to be before the next claims begin behind it.
 _TRAIL_SECONDS = 0.25
 # Claims that look back to the floor take at most this part of the time, but there is one in so
 # many seconds: without an old transaction they are cheap, and nearly every claim is one.
 _LOOK_BACK_SHARE = 0.05
 _LOOK_BACK_EVERY = 1.0
-
-_NEW_EVENT_COLUMNS = (
-    "id uuid, name text, version smallint, data text, sensitive text, sender text, key text, "
-    "actor_id text, tenant_id text, correlation_id text, causation_id uuid, deliveries json"
-)
-
-
-class BinaryCursor(psycopg.Cursor[Any]):
-    """A cursor whose results come in the binary form, which costs half to read."""
-
-    def execute(self, query: Any, params: Any = None, **options: Any) -> Self:
-        # Never prepared: a plan that was kept since the tables were empty would scan them whole.
-        return super().execute(query, params, binary=True, prepare=False, **options)
-
-
-class PreparedCursor(psycopg.Cursor[Any]):
-    """A cursor for prepared statements: parsing and planning cost an insert as much as running.
-
-    Where the connection has no `prepare_threshold`, which is Django's way, nothing is prepared.
-    """
-
-    def execute(self, query: Any, params: Any = None, **options: Any) -> Self:
-        super().execute(query, params, prepare=True, **options)
-        if self._query is None:
-            # Psycopg leaves it out for a statement that was prepared before; Django logs it.
-            self._query = PostgresQuery(self._tx)
-            self._query.query = query.encode()
-        return self
 
 
 class Trail:
@@ -137,14 +102,8 @@ class PostgresStore(Store):
         # One text however many values there are, so that it can be prepared.
         return f"{column} = ANY(%s)", [list(values)]
 
-    def _cursor(self) -> Any:
+    def cursor(self) -> Any:
         return self._native(BinaryCursor)
-
-    def _insert(self, sql: str, params: Sequence[Any]) -> int | None:
-        with self._native(PreparedCursor) as cursor:
-            cursor.execute(sql, params)
-            row = cursor.fetchone() if cursor.description else None
-            return row[0] if row else None
 
     def _native(self, kind: type[psycopg.Cursor[Any]]) -> Any:
         """Return a cursor that lets the server bind parameters, seen by Django as its own are."""
@@ -162,79 +121,16 @@ class PostgresStore(Store):
     def records(self, columns: str) -> str:
         return f"(SELECT * FROM json_to_recordset(%s::json) AS r({columns}))"
 
-    def insert(self, events: Sequence[Any]) -> int | None:
-        return self._insert_one(events[0]) if len(events) == 1 else self._insert_many(events)
-
-    def _insert_one(self, event: Any) -> int | None:
-        context = event.context
-        params = [
-            event.id,
-            event.name,
-            event.version,
-            event.data,
-            event.sensitive,
-            event.sender,
-            event.key,
-            context.actor_id,
-            context.tenant_id,
-            context.correlation_id or str(event.id),
-            context.causation_id,
-        ]
-        insert_event = (
-            f"INSERT INTO {EVENT} (id, {EVENT_COLUMNS}, occurred_at) VALUES "
-            "(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, statement_timestamp())"
-        )
-        if not event.deliveries:
-            return self._insert(insert_event, params)
-        rows = ", ".join(["(%s, %s, %s)"] * len(event.deliveries))
-        for route, lane in event.deliveries:
-            params += (event.id, route, lane)
-        return self._insert(
-            f"WITH e AS ({insert_event}) INSERT INTO {DELIVERY} (event_id, route, lane) "
-            f"VALUES {rows} RETURNING id",
-            params,
-        )
-
-    def _insert_many(self, events: Sequence[Any]) -> int | None:
-        # One JSON text costs the client far less than arrays, whose JSON it would escape twice.
-        body = orjson.dumps(
-            [
-                {
-                    "id": event.id,
-                    "name": event.name,
-                    "version": event.version,
-                    "data": event.data,
-                    "sensitive": event.sensitive,
-                    "sender": event.sender,
-                    "key": event.key,
-                    "actor_id": event.context.actor_id,
-                    "tenant_id": event.context.tenant_id,
-                    "correlation_id": event.context.correlation_id or str(event.id),
-                    "causation_id": event.context.causation_id,
-                    "deliveries": event.deliveries,
-                }
-                for event in events
-            ]
-        ).decode()
-        return self._insert(
-            f"""WITH n AS MATERIALIZED (
-                SELECT * FROM json_to_recordset(%s::json) AS r({_NEW_EVENT_COLUMNS})
-            ), e AS (
-                INSERT INTO {EVENT} (id, {EVENT_COLUMNS}, occurred_at)
-                SELECT id, {EVENT_COLUMNS}, statement_timestamp() FROM n
-            ), d AS (
-                INSERT INTO {DELIVERY} (event_id, route, lane)
-                SELECT n.id, d.value->>0, d.value->>1
-                FROM n CROSS JOIN LATERAL json_array_elements(n.deliveries) AS d(value)
-                RETURNING id
-            )
-            SELECT min(id) FROM d""",
-            [body],
-        )
+    def insert(self, events: Sequence[NewEvent]) -> int | None:
+        sql, params = insert_one(events[0]) if len(events) == 1 else insert_many(events)
+        with self._native(PreparedCursor) as cursor:
+            cursor.execute(sql, params)
+            row = cursor.fetchone() if cursor.description else None
+            return row[0] if row else None
 
     def claim(self, wants: Sequence[Want], token: int, scope: Scope) -> list[Claimed]:
-        ready, ready_params = self._where(scope, waiting=False)
-        waiting, waiting_params = self._where(scope, waiting=True)
+        ready, ready_params = self.where(scope, waiting=False)
+        waiting, waiting_params = self.where(scope, waiting=True)
         look_back = scope.thorough or self._trail.is_time_to_look_back()
         started = time.monotonic()
         wanted = orjson.dumps(
@@ -248,7 +144,7 @@ class PostgresStore(Store):
                 for want in wants
             ]
         ).decode()
-        rows = self._claimed(
+        rows = self.claimed(
             f"""WITH want AS MATERIALIZED (
                 SELECT w.*, GREATEST(r.floor, w.passed) AS floor {self._relaxed_commit()}
                 FROM json_to_recordset(%s::json)
@@ -285,12 +181,12 @@ class PostgresStore(Store):
         Each route's oldest one is found by its index; to sort those of all routes would make every
         claim as dear as there are suspects.
         """
-        where, params = self._where(scope, waiting=True)
+        where, params = self.where(scope, waiting=True)
         shuffled = random.sample(list(routes), len(routes))
         wanted = orjson.dumps(
             [{"route": route.name, "lease": with_slack(route.lease)} for route in shuffled]
         ).decode()
-        return self._claimed(
+        return self.claimed(
             f"""WITH one AS MATERIALIZED (
                 SELECT p.id, w.lease {self._relaxed_commit()}
                 FROM json_to_recordset(%s::json) AS w(route text, lease float8)
@@ -317,7 +213,7 @@ class PostgresStore(Store):
         return ", set_config('synchronous_commit', 'off', true)"
 
     def settle(self, ids: Sequence[int], token: int, outcome: str, reason: str) -> int:
-        rows = self._rows(
+        rows = self.rows(
             f"""WITH gone AS (
                 DELETE FROM {DELIVERY} WHERE id = ANY(%s) AND token = %s RETURNING route, event_id
             ), history AS (
@@ -335,79 +231,25 @@ class PostgresStore(Store):
         held = super().release(releases, token)
         ready = [each.id for each in releases if each.state == State.READY and each.id in held]
         if ready:
-            self._lower_if_possible(ready)
+            floors.lower_if_possible(self, ready)
         return held
 
-    def _lower_if_possible(self, ids: Sequence[int]) -> None:
-        try:
-            self.lower_floors(ids)
-        except DatabaseError as error:
-            if self.connection.in_atomic_block:
-                raise
-            # The rows are written; the next scan from the start finds them below the floor.
-            logger.warning("lowering a floor failed: %s", type(error).__name__)
-
-    # Floors of several routes are locked in the order of their names, here and by everybody else:
-    # in an order of their own, two workers could wait for each other.
-
     def reach_down(self, names: Sequence[str], lowest: int) -> None:
-        self._execute(
-            f"""WITH locked AS MATERIALIZED (
-                SELECT name FROM {ROUTE} WHERE name = ANY(%s) AND GREATEST(floor, floor_seen) > %s
-                ORDER BY name FOR UPDATE
-            )
-            UPDATE {ROUTE} r SET floor = LEAST(floor, %s), floor_seen = LEAST(floor_seen, %s)
-            FROM locked l WHERE r.name = l.name""",
-            [list(names), lowest, lowest, lowest],
-        )
+        floors.reach_down(self, names, lowest)
 
     def lower_floors(self, ids: Sequence[int]) -> None:
-        """Move the floors of these deliveries' routes down to them, where they are above."""
-        self._execute(
-            f"""WITH lowest AS MATERIALIZED (
-                SELECT route, min(id) AS id FROM {DELIVERY} WHERE id = ANY(%s) GROUP BY route
-            ), locked AS MATERIALIZED (
-                SELECT r.name, m.id FROM {ROUTE} r JOIN lowest m ON m.route = r.name
-                WHERE GREATEST(r.floor, r.floor_seen) > m.id ORDER BY r.name FOR UPDATE OF r
-            )
-            UPDATE {ROUTE} r SET floor = LEAST(r.floor, l.id),
-            floor_seen = LEAST(r.floor_seen, l.id)
-            FROM locked l WHERE r.name = l.name""",
-            [list(ids)],
-        )
+        floors.lower_floors(self, ids)
+
+    def raise_floors(self, names: Sequence[str], *, from_start: bool) -> None:
+        floors.raise_floors(self, names, from_start=from_start)
 
     def lock_route(self, name: str) -> tuple[bool, str, float]:
         sql = f"SELECT paused, grants, {self.epoch} FROM {ROUTE} WHERE name = %s FOR UPDATE"
-        rows = self._rows(sql, [name])
+        rows = self.rows(sql, [name])
         if not rows:
-            self._execute(
+            self.execute(
                 f"INSERT INTO {ROUTE} (name) VALUES (%s) ON CONFLICT (name) DO NOTHING", [name]
             )
-            rows = self._rows(sql, [name])
+            rows = self.rows(sql, [name])
         paused, grants, now = rows[0]
         return bool(paused), str(grants), float(now)
-
-    def raise_floors(self, names: Sequence[str], *, from_start: bool) -> None:
-        """Move the floors up in two steps, so that commits between two calls are not passed over.
-
-        A row that is committed later than that lies below the floor. Who committed it lowers the
-        floor again; failing that, the next call from the start finds it.
-        """
-        self._execute(
-            f"""WITH seen AS (
-                SELECT r.name, COALESCE(
-                    (SELECT d.id FROM {DELIVERY} d WHERE d.route = r.name AND d.state = 0
-                     AND d.id >= CASE WHEN %s THEN 0 ELSE r.floor END ORDER BY d.id LIMIT 1),
-                    (SELECT last_value FROM {DELIVERY}_id_seq)) AS id
-                FROM {ROUTE} r WHERE r.name = ANY(%s)
-            ), moved AS MATERIALIZED (
-                SELECT r.name FROM {ROUTE} r JOIN seen s ON s.name = r.name
-                WHERE LEAST(s.id, r.floor_seen) < r.floor OR s.id < r.floor_seen
-                OR s.id >= r.floor_seen + {_FLOOR_STEP}
-                OR LEAST(s.id, r.floor_seen) >= r.floor + {_FLOOR_STEP}
-                ORDER BY r.name FOR UPDATE OF r
-            )
-            UPDATE {ROUTE} r SET floor = LEAST(s.id, r.floor_seen), floor_seen = s.id
-            FROM seen s, moved m WHERE r.name = s.name AND r.name = m.name""",
-            [from_start, list(names)],
-        )

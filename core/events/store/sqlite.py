@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.db import transaction
 
-from core.events.store.base import (
+from core.events.store.base import Store, with_slack
+from core.events.store.rows import (
     DELIVERY,
     EVENT,
     EVENT_COLUMNS,
@@ -18,10 +19,11 @@ from core.events.store.base import (
     SETTLEMENT,
     Claimed,
     Scope,
-    Store,
     Want,
-    with_slack,
 )
+
+if TYPE_CHECKING:
+    from core.events.routing import Route
 
 # Each want is two SELECTs of a compound, which may have 500.
 _WANTS = 200
@@ -110,14 +112,14 @@ class SqliteStore(Store):
         params: list[Any] = []
         for want in wants:
             for state, order in ((1, "d.due_at"), (0, "d.id")):
-                where, more = self._where(scope, waiting=state == 1)
+                where, more = self.where(scope, waiting=state == 1)
                 parts.append(
                     f"SELECT * FROM (SELECT d.id, d.route FROM {DELIVERY} d "
                     f"WHERE d.route = %s AND d.state = {state} "
                     f"AND (d.state = 0 OR NOT d.suspect) AND {where} ORDER BY {order} LIMIT %s)"
                 )
                 params += [want.route.name, *more, want.limit]
-        return self._rows(
+        return self.rows(
             f"SELECT id, route FROM ({' UNION ALL '.join(parts)}) "
             f"WHERE route NOT IN (SELECT name FROM {ROUTE} WHERE paused)",
             params,
@@ -126,25 +128,45 @@ class SqliteStore(Store):
     def _take(self, ids: list[int], lease: float, token: int, scope: Scope) -> list[int]:
         marks = ", ".join(["%s"] * len(ids))
         # Meanwhile another worker may have taken one and put it off, or died with it.
-        due, params = self._where(scope, waiting=True)
-        return self._ids(
+        due, params = self.where(scope, waiting=True)
+        return self.ids(
             f"UPDATE {DELIVERY} AS d SET state = 2, token = %s, started = 0, "
             f"due_at = {self.after('%s')} WHERE d.id IN ({marks}) "
             f"AND (d.state = 0 OR (d.state = 1 AND NOT d.suspect AND {due})) RETURNING id",
             [token, with_slack(lease), *ids, *params],
         )
 
+    def claim_suspect(self, routes: Sequence[Route], token: int, scope: Scope) -> list[Claimed]:
+        """Lease one suspect delivery of unordered routes, so that only it can be charged."""
+        if not routes:
+            return []
+        with transaction.atomic(using=self.alias):
+            these, names = self.among("d.route", (route.name for route in routes))
+            where, params = self.where(scope, waiting=True)
+            found = self.rows(
+                f"SELECT d.id, d.route FROM {DELIVERY} d WHERE {these} "
+                f"AND d.state = 1 AND d.suspect AND d.route NOT IN "
+                f"(SELECT name FROM {ROUTE} WHERE paused) AND {where} "
+                "ORDER BY d.due_at LIMIT 1",
+                [*names, *params],
+            )
+            if not found:
+                return []
+            ((delivery, name),) = found
+            lease = next(route.lease for route in routes if route.name == name)
+            return self.lease([delivery], lease, token, started=True)
+
     def settle(self, ids: Sequence[int], token: int, outcome: str, reason: str) -> int:
         marks = ", ".join(["%s"] * len(ids))
         with transaction.atomic(using=self.alias, savepoint=False):
-            gone = self._rows(
+            gone = self.rows(
                 f"DELETE FROM {DELIVERY} WHERE id IN ({marks}) AND token = %s "
                 "RETURNING route, event_id",
                 [*ids, token],
             )
             for route, rows in groupby(sorted(gone), lambda row: row[0]):
                 events = [str(UUID(row[1])) for row in rows]
-                self._execute(
+                self.execute(
                     f"INSERT INTO {SETTLEMENT} (route, outcome, reason, count, events, settled_at) "
                     f"VALUES (%s, %s, %s, %s, %s, {self.now})",
                     [route, outcome, reason, len(events), " ".join(events)],
@@ -153,18 +175,18 @@ class SqliteStore(Store):
 
     def lock_route(self, name: str) -> tuple[bool, str, float]:
         # A write takes the lock of the whole database, whatever mode the transaction began in.
-        self._execute(
+        self.execute(
             f"INSERT INTO {ROUTE} (name) VALUES (%s) ON CONFLICT (name) DO UPDATE SET name = name",
             [name],
         )
-        ((paused, grants, now),) = self._rows(
+        ((paused, grants, now),) = self.rows(
             f"SELECT paused, grants, {self.epoch} FROM {ROUTE} WHERE name = %s",
             [name],
         )
         return bool(paused), str(grants), float(now)
 
-    def _claimed(self, sql: str, params: Sequence[Any]) -> list[Claimed]:
-        return [_typed(Claimed._make(row)) for row in self._rows(sql, params)]
+    def claimed(self, sql: str, params: Sequence[Any]) -> list[Claimed]:
+        return [_typed(Claimed._make(row)) for row in self.rows(sql, params)]
 
 
 def _typed(row: Claimed) -> Claimed:

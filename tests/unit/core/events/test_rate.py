@@ -14,7 +14,7 @@ from core.events import EventSignal
 from core.events.delivery import work
 from core.events.models import Duty, RouteState
 from core.events.routing import Rate
-from core.events.store.base import add_grant, allowance, closing_time
+from core.events.store.limits import add_grant, allowance, closing_time
 from core.events.sweep import sweep
 from tests.unit.core.events.support import committing, in_threads, record_route, settled
 
