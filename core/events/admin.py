@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
 from itertools import islice
 from typing import Any
-from uuid import UUID
 
 from django.contrib import admin, messages
-from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from core.events import interventions
-from core.events.conf import conf
 from core.events.errors import EventPayloadError
 from core.events.history import public_key, public_payload, settlements_of
 from core.events.interventions import Intervention
 from core.events.models import Delivery, EventRecord, RouteState, Settlement
+from core.events.read_only_admin import (
+    OutcomeFilter,
+    ReadOnlyAdmin,
+    RouteFilter,
+    in_lines,
+    link_to_event,
+    shortened,
+    uuid_of,
+)
 from core.events.routing import routing
 from core.events.selection import Selection, known_routes, needs_naming
 
@@ -35,82 +40,6 @@ _SHOWN = 100
 _CLOCKS = timedelta(hours=1)
 # Events without an index on what is searched: so many of the newest are looked through.
 _SEARCHED = 100_000
-
-
-class BoundedPaginator(Paginator):  # type: ignore[type-arg]  # not generic at run time
-    """Counts up to a limit, since counting all of a large table would take as long as reading it.
-
-    What lies beyond is reached by the filters and the search.
-    """
-
-    limit = 10_000
-
-    @cached_property
-    def count(self) -> int:
-        """Return the number of rows, or the limit when there are more."""
-        rows: Any = self.object_list
-        return int(rows.order_by().values("pk")[: self.limit].count())
-
-
-class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
-    """Nobody adds, changes or deletes here; lists stay quick over millions of rows."""
-
-    paginator = BoundedPaginator
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
-    sortable_by = ()
-    list_per_page = 50
-    list_max_show_all = 200
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """Read from the engine's database."""
-        return super().get_queryset(request).using(conf.database)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Refuse."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse."""
-        return False
-
-    def has_operate_permission(self, request: HttpRequest) -> bool:
-        """Tell whether the actions are offered: to those who may change the model."""
-        return bool(request.user.has_perm(f"{self.opts.app_label}.change_{self.opts.model_name}"))
-
-
-class RouteFilter(admin.SimpleListFilter):
-    """Narrows a list to one route, without reading the table to find their names."""
-
-    title = "route"
-    parameter_name = "route"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Offer the routes that code or database know."""
-        return [(name, name) for name in known_routes()]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Narrow the list to the chosen route."""
-        return queryset.filter(route=self.value()) if self.value() else queryset
-
-
-class OutcomeFilter(admin.SimpleListFilter):
-    """Narrows the history to one outcome."""
-
-    title = "outcome"
-    parameter_name = "outcome"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Offer what a settlement can be."""
-        return [("done", "done"), ("discarded", "discarded")]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Narrow the list to the chosen outcome."""
-        return queryset.filter(outcome=self.value()) if self.value() else queryset
 
 
 @admin.register(EventRecord)
@@ -150,7 +79,7 @@ class EventRecordAdmin(ReadOnlyAdmin):
         term = search_term.strip()
         if not term:
             return queryset, False
-        found = _uuid(term)
+        found = uuid_of(term)
         if found and queryset.filter(pk=found).exists():
             return queryset.filter(pk=found), False
         oldest = queryset.order_by("-pk").values_list("pk", flat=True)[_SEARCHED:][:1]
@@ -165,7 +94,7 @@ class EventRecordAdmin(ReadOnlyAdmin):
     @admin.display(description="caused by")
     def causation(self, record: EventRecord) -> str | SafeString:
         """Return a link to the event that was being handled when this one was fired."""
-        return _event_link(record.causation_id) if record.causation_id else "-"
+        return link_to_event(record.causation_id) if record.causation_id else "-"
 
     @admin.display(description="payload")
     def payload(self, record: EventRecord) -> str | SafeString:
@@ -185,11 +114,11 @@ class EventRecordAdmin(ReadOnlyAdmin):
             (
                 reverse("admin:signalbox_events_delivery_change", args=[row.pk]),
                 row.route,
-                f"{row.get_state_display()}, attempts {row.attempts} {_shorten(row.error)}",
+                f"{row.get_state_display()}, attempts {row.attempts} {shortened(row.error)}",
             )
             for row in rows.order_by("pk")[:_SHOWN]
         ]
-        return _lines('<a href="{}">{}</a>: {}', lines) or "none"
+        return in_lines('<a href="{}">{}</a>: {}', lines) or "none"
 
     @admin.display(description="history")
     def history(self, record: EventRecord) -> str | SafeString:
@@ -203,7 +132,7 @@ class EventRecordAdmin(ReadOnlyAdmin):
         return format_html(
             '{}<p>Settled within an hour of the event. <a href="{}?q={}">Search all of the '
             "history</a> (slow when it is large).</p>",
-            _lines("{}: {} {} {}", lines),
+            in_lines("{}: {} {} {}", lines),
             search,
             record.pk,
         )
@@ -234,12 +163,12 @@ class DeliveryAdmin(ReadOnlyAdmin):
     @admin.display(description="event")
     def event_link(self, delivery: Delivery) -> SafeString:
         """Return a link to the event."""
-        return _event_link(delivery.event_id)
+        return link_to_event(delivery.event_id)
 
     @admin.display(description="error")
     def short_error(self, delivery: Delivery) -> str:
         """Return the beginning of the last error."""
-        return _shorten(delivery.error)
+        return shortened(delivery.error)
 
     @admin.action(description="Retry: make them due now", permissions=["operate"])
     def retry(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
@@ -320,7 +249,7 @@ class SettlementAdmin(ReadOnlyAdmin):
         term = search_term.strip()
         if not term:
             return queryset, False
-        found = _uuid(term)
+        found = uuid_of(term)
         if found is None:
             return queryset.none(), False
         made = datetime.fromtimestamp((found.int >> 80) / 1000, UTC) - _CLOCKS
@@ -330,7 +259,7 @@ class SettlementAdmin(ReadOnlyAdmin):
     def event_links(self, settlement: Settlement) -> SafeString:
         """Return links to the events."""
         ids = settlement.events.split()[:_SHOWN]
-        return _lines("{}", [(_event_link(id),) for id in ids])
+        return in_lines("{}", [(link_to_event(id),) for id in ids])
 
 
 def _named(states: QuerySet[Any]) -> Selection:
@@ -342,23 +271,3 @@ def _batches(queryset: QuerySet[Any]) -> Iterator[list[int]]:
     ids = iter(list(queryset.order_by("pk").values_list("pk", flat=True)))
     while batch := list(islice(ids, _BATCH)):
         yield batch
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
-
-
-def _event_link(event_id: object) -> SafeString:
-    url = reverse("admin:signalbox_events_eventrecord_change", args=[event_id])
-    return format_html('<a href="{}">{}</a>', url, event_id)
-
-
-def _lines(pattern: str, rows: Sequence[tuple[object, ...]]) -> SafeString:
-    return format_html_join("", f"<div>{pattern}</div>", rows)
-
-
-def _shorten(text: str | None) -> str:
-    return (text or "").partition("\n")[0][:120]

@@ -16,8 +16,8 @@ from django.utils import timezone
 
 from core.events import EventSignal, deliver_pending, event_context
 from core.events import admin as module
-from core.events.admin import BoundedPaginator
 from core.events.models import Delivery, EventRecord, RouteState, Settlement
+from core.events.read_only_admin import BoundedPaginator
 from core.events.state import State
 
 from .support import only_delivery, record_route, settled
