@@ -39,7 +39,8 @@ def test_restoring_against_new_rows(tmp_path: Path) -> None:
             together(tmp_path, str(number), index, 3)
             try:
                 seat.restore() if seat else Seat.objects.create(number=number)
-            except ConflictError if seat else IntegrityError:
+            except (ConflictError, IntegrityError) as error:
+                assert isinstance(error, ConflictError) is (index == 0)
                 outcome = "refused"
             else:
                 outcome = "done"
