@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any, Self
 
+from asgiref.sync import sync_to_async
 from django.db import models, transaction
 from django.db.models import F
 from django.db.models.sql.query import Query
@@ -73,7 +74,17 @@ class SoftDeleteQuerySet(LifecycleQuerySet[Row]):
         """Remove the rows from the database, with what Django's `on_delete` rules say."""
         return super().delete()
 
+    async def arestore(self) -> int:
+        """Do what `restore()` does, in an event loop."""
+        return await sync_to_async(self.restore)()
+
+    async def ahard_delete(self) -> Deleted:
+        """Do what `hard_delete()` does, in an event loop."""
+        return await sync_to_async(self.hard_delete)()
+
     # Django's marks: templates may not call these, and managers do not offer them.
+    arestore.alters_data = arestore.queryset_only = True  # type: ignore[attr-defined]
+    ahard_delete.alters_data = ahard_delete.queryset_only = True  # type: ignore[attr-defined]
     delete.alters_data = delete.queryset_only = True  # type: ignore[attr-defined]
     restore.alters_data = restore.queryset_only = True  # type: ignore[attr-defined]
     hard_delete.alters_data = hard_delete.queryset_only = True  # type: ignore[attr-defined]

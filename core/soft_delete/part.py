@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
+from asgiref.sync import sync_to_async
 from django.db import models, router, transaction
 from django.utils import timezone
 
@@ -115,7 +116,29 @@ class SoftDeletePart(models.Model):
         """Remove the row from the database, with what Django's `on_delete` rules say."""
         return super().delete(using=using, keep_parents=keep_parents)
 
+    async def adelete(  # type: ignore[override]  # `soft` comes first, as in `delete()`
+        self, soft: bool = True, using: str | None = None, keep_parents: bool = False
+    ) -> tuple[int, dict[str, int]]:
+        """Do what `delete()` does, in an event loop."""
+        return await sync_to_async(self.delete)(soft, using=using, keep_parents=keep_parents)
+
+    async def asoft_delete(self, using: str | None = None) -> bool:
+        """Do what `soft_delete()` does, in an event loop."""
+        return await sync_to_async(self.soft_delete)(using=using)
+
+    async def arestore(self, using: str | None = None) -> bool:
+        """Do what `restore()` does, in an event loop."""
+        return await sync_to_async(self.restore)(using=using)
+
+    async def ahard_delete(
+        self, using: str | None = None, keep_parents: bool = False
+    ) -> tuple[int, dict[str, int]]:
+        """Do what `hard_delete()` does, in an event loop."""
+        return await sync_to_async(self.hard_delete)(using=using, keep_parents=keep_parents)
+
     # Django's mark: templates may not call these.
+    adelete.alters_data = asoft_delete.alters_data = True  # type: ignore[attr-defined]
+    arestore.alters_data = ahard_delete.alters_data = True  # type: ignore[attr-defined]
     delete.alters_data = soft_delete.alters_data = True  # type: ignore[attr-defined]
     restore.alters_data = hard_delete.alters_data = True  # type: ignore[attr-defined]
 

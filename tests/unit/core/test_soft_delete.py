@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.db import IntegrityError, NotSupportedError, connection, transaction
 from django.db.models import Count, Exists, Prefetch, Q
 from django.db.models.signals import post_delete, pre_delete
@@ -330,6 +331,25 @@ def test_tracked_restoring_tells_the_times() -> None:
         Account.objects.deleted().restore()
     assert events[0].data["changes"]["deleted_at"] == [account.deleted_at, None]
     assert events[0].data["exact"] is True
+
+
+def test_in_an_event_loop() -> None:
+    """Each way to delete and restore, of a row and of a queryset, has an asynchronous twin."""
+
+    async def run(book: Book) -> None:
+        assert await book.adelete() == (1, {"sample.Book": 1})
+        assert await book.asoft_delete() is False
+        assert await book.arestore() is True
+        assert await Book.objects.all().adelete() == (1, {"sample.Book": 1})
+        assert await Book.objects.deleted().arestore() == 1
+        assert await book.adelete(soft=False) == (1, {"sample.Book": 1})
+        again = await Book.objects.acreate(title="again")
+        assert await again.ahard_delete() == (1, {"sample.Book": 1})
+        await Book.objects.acreate(title="and again")
+        assert await Book.objects.all().ahard_delete() == (1, {"sample.Book": 1})
+        assert await Book.all_objects.acount() == 0
+
+    async_to_sync(run)(Book.objects.create(title="t"))
 
 
 @pytest.mark.django_db(transaction=True)
