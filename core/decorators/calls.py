@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, TypeVar, cast
@@ -11,18 +10,24 @@ from typing import Any, TypeVar, cast
 from asgiref.sync import iscoroutinefunction
 from django.http import HttpRequest
 
+from core.helpers import shortened
+
 F = TypeVar("F", bound=Callable[..., Any])
 Args = tuple[Any, ...]
 Kwargs = Mapping[str, Any]
+
+# The largest option that is a number: as seconds 31 years, which every clock and cache can count.
+MOST = 10**9
 
 
 def wrapped(function: F, *, sync: Callable[..., Any], coroutine: Callable[..., Any]) -> F:
     """Return `function` with `sync(args, kwargs)` or `await coroutine(args, kwargs)` in its place.
 
     Which of the two follows `function`; name, docstring and signature stay. Raises TypeError for
-    what is neither: classes, generators, a classmethod object.
+    what is neither: classes, generators, a classmethod object; and at the call, when a function
+    that is not async returns a coroutine, whose work would begin after everything decorated it.
     """
-    if iscoroutinefunction(function):
+    if is_async(function):
 
         @wraps(function)
         async def awaiting(*args: Any, **kwargs: Any) -> Any:
@@ -34,9 +39,24 @@ def wrapped(function: F, *, sync: Callable[..., Any], coroutine: Callable[..., A
 
     @wraps(function)
     def calling(*args: Any, **kwargs: Any) -> Any:
-        return sync(args, kwargs)
+        result = sync(args, kwargs)
+        if inspect.iscoroutine(result):
+            result.close()
+            raise TypeError(
+                f"{name_of(function)} is not async, but returned a coroutine: decorate the async "
+                "function itself, which is get or post in an async class-based view"
+            )
+        return result
 
     return cast("F", calling)
+
+
+def is_async(function: Any) -> bool:
+    """Tell whether calling this gives a coroutine, also for objects with an async `__call__`."""
+    if iscoroutinefunction(function):
+        return True
+    is_object = not isinstance(function, type) and callable(function)
+    return is_object and iscoroutinefunction(type(function).__call__)
 
 
 def _require_function(function: Any) -> None:
@@ -101,10 +121,10 @@ def _id(user: Any) -> str | None:
 
 
 def require_number(name: str, value: Any, *, least: float, whole: bool = False) -> None:
-    """Raise TypeError or ValueError, with the name, unless this is a finite number >= `least`."""
+    """Raise TypeError or ValueError, with the name, unless this is from `least` to `MOST`."""
     kinds = int if whole else (int, float)
     if isinstance(value, bool) or not isinstance(value, kinds):
         kind = "a whole number" if whole else "a number"
         raise TypeError(f"{name} must be {kind}, got {value!r}")
-    if not math.isfinite(value) or value < least:
-        raise ValueError(f"{name} must be at least {least:g} and finite, got {value!r}")
+    if not least <= value <= MOST:
+        raise ValueError(f"{name} must be from {least:g} to {MOST}, got {shortened(value)}")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypedDict
 
 from django.core.exceptions import (
@@ -22,7 +24,15 @@ from tenacity import (
     wait_exponential,
 )
 
-from core.decorators.calls import Args, F, Kwargs, name_of, require_number, wrapped
+from core.decorators.calls import (
+    Args,
+    F,
+    Kwargs,
+    is_async,
+    name_of,
+    require_number,
+    wrapped,
+)
 from core.exceptions import AppException
 
 logger = logging.getLogger(__name__)
@@ -69,8 +79,8 @@ def retry_on_failure(
     The n-th wait is `base_delay * backoff_factor**n` seconds, n from 0, at most `max_delay`. The
     last exception is raised as it was. `exceptions` are those to repeat for; by default all but
     mistakes in the code (`TypeError`, ...) and answers that will not change (invalid, not found,
-    not allowed: every error of `core.exceptions` below status 500). `sleep(seconds)` waits; a
-    coroutine function for async functions. Raises TypeError or ValueError for bad options.
+    not allowed: every error of `core.exceptions` below status 500). `sleep(seconds)` waits; for
+    async functions it may be async. Raises TypeError or ValueError for bad options.
     """
     if callable(max_retries):
         raise TypeError("write @retry_on_failure() with parentheses")
@@ -84,22 +94,42 @@ def retry_on_failure(
         retry=retry_if_exception(_predicate(exceptions)),
         reraise=True,
     )
-    if sleep is not None:
-        options["sleep"] = sleep
+    if sleep is not None and not callable(sleep):
+        raise TypeError(f"sleep must be a function of seconds, got {sleep!r}")
 
     def decorate(function: F) -> F:
+        mine = options.copy()
+        if sleep is not None:
+            mine["sleep"] = _pause(function, sleep)
+
         def announce(state: RetryCallState) -> None:
             _announce(function, state, max_retries + 1)
 
         def sync(args: Args, kwargs: Kwargs) -> Any:
-            return Retrying(**options, before_sleep=announce)(function, *args, **kwargs)
+            # The library's own parameters must not meet those of the function.
+            return Retrying(**mine, before_sleep=announce)(partial(function, *args, **kwargs))
 
         async def coroutine(args: Args, kwargs: Kwargs) -> Any:
-            return await AsyncRetrying(**options, before_sleep=announce)(function, *args, **kwargs)
+            call = partial(function, *args, **kwargs)
+            return await AsyncRetrying(**mine, before_sleep=announce)(call)
 
         return wrapped(function, sync=sync, coroutine=coroutine)
 
     return decorate
+
+
+def _pause(function: Any, sleep: Callable[[float], Any]) -> Callable[[float], Any]:
+    if not is_async(function):
+        if is_async(sleep):
+            raise TypeError(f"sleep is async, but {name_of(function)} is not: nobody would wait")
+        return sleep
+
+    async def pause(seconds: float) -> None:
+        outcome = sleep(seconds)
+        if inspect.isawaitable(outcome):
+            await outcome
+
+    return pause
 
 
 def _predicate(exceptions: ExceptionTypes | None) -> Callable[[BaseException], bool]:

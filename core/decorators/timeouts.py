@@ -27,7 +27,7 @@ def timeout(seconds: float = 30) -> Callable[[F], F]:
     comes of it is only logged. That thread has database connections of its own: using a database
     there while the caller has a transaction open on it raises `TransactionManagementError`,
     since the work would not be part of that transaction. Raises TypeError or ValueError unless
-    `seconds` is a finite number above 0.
+    `seconds` is a number above 0, at most 10**9.
     """
     if callable(seconds):
         raise TypeError("write @timeout() with parentheses")

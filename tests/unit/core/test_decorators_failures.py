@@ -13,9 +13,19 @@ from django.core.exceptions import ObjectDoesNotExist
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import connection, transaction
 from django.db.transaction import TransactionManagementError
-from django.http import Http404
+from django.http import Http404, JsonResponse
+from django.test import RequestFactory
+from django.utils.decorators import method_decorator
+from django.views import View
 
-from core.decorators import retry_on_failure, standard_exception_handler, timeout
+from core.decorators import (
+    cache_response,
+    log_request,
+    rate_limit,
+    retry_on_failure,
+    standard_exception_handler,
+    timeout,
+)
 from core.error_responses import error_response
 from core.exceptions import DatabaseError, NotFoundError, RateLimitError, ServiceTimeoutError
 
@@ -135,7 +145,7 @@ def test_no_repeats() -> None:
 def test_waits_have_a_limit() -> None:
     """A wait is never longer than `max_delay`, however large the numbers grow."""
     flaky, waits = Flaky(*[OSError()] * 500), Waits()
-    repeated = retry_on_failure(500, 1e10, max_delay=7, sleep=waits)(flaky.call)
+    repeated = retry_on_failure(500, 1e9, max_delay=7, sleep=waits)(flaky.call)
     assert repeated() == "result"
     assert waits == [1, *[7] * 499]
 
@@ -172,6 +182,37 @@ def test_what_is_not_repeated(failure: BaseException) -> None:
 def test_what_is_repeated(failure: Exception) -> None:
     """Everything else may pass."""
     assert retry_on_failure(sleep=Waits())(Flaky(failure).call)() == "result"
+
+
+def test_parameters_keep_their_names() -> None:
+    """A function may call its parameters as the library of the repeats calls its own."""
+
+    @retry_on_failure()
+    def sync(fn: int, self: int) -> int:
+        return fn + self
+
+    @retry_on_failure()
+    async def coroutine(fn: int, self: int) -> int:
+        return fn + self
+
+    assert sync(fn=1, self=2) == asyncio.run(coroutine(fn=1, self=2)) == 3
+
+
+def test_a_sleep_fits_its_function() -> None:
+    """Async repeats wait by either kind of sleep; sync ones cannot wait for an async one."""
+    waits = Waits()
+    flaky = Flaky(OSError(), OSError())
+
+    @retry_on_failure(sleep=waits)
+    async def work() -> str:
+        return flaky.call()
+
+    assert asyncio.run(work()) == "result"
+    assert waits == [1, 2]
+    with pytest.raises(TypeError, match="nobody would wait"):
+        retry_on_failure(sleep=waits.asleep)(flaky.call)
+    with pytest.raises(TypeError, match="sleep must be a function"):
+        retry_on_failure(sleep=1)  # type: ignore[arg-type]  # a mistake on purpose
 
 
 def test_exceptions_can_be_chosen() -> None:
@@ -214,7 +255,7 @@ def test_options_of_another_type(options: dict[str, Any]) -> None:
 )
 def test_options_out_of_range(options: dict[str, Any]) -> None:
     """Options that make no wait fail where they are written."""
-    with pytest.raises(ValueError, match="must be at least 0"):
+    with pytest.raises(ValueError, match="must be from 0 to"):
         retry_on_failure(**options)
 
 
@@ -325,6 +366,58 @@ def test_a_time_must_be_a_number(seconds: Any) -> None:
     """A time of another type, or no parentheses, fails where it is written."""
     with pytest.raises(TypeError):
         timeout(seconds)
+
+
+class Hanging:
+    """An object whose call is async, and lasts."""
+
+    async def __call__(self) -> None:
+        await asyncio.Event().wait()
+
+
+def test_objects_with_an_async_call() -> None:
+    """They are async functions as well: a limit around one holds."""
+    with pytest.raises(TimeoutError):
+        asyncio.run(timeout(0.01)(Hanging())())
+
+
+@pytest.mark.parametrize(
+    "decorator",
+    [
+        standard_exception_handler,
+        retry_on_failure(),
+        timeout(),
+        cache_response(),
+        log_request(),
+        rate_limit(max_calls=9, time_window=9),
+    ],
+)
+def test_async_views_are_decorated_where_they_are_async(decorator: Any, rf: RequestFactory) -> None:
+    """Around `dispatch`, which only returns the coroutine, all of it would do nothing: refused."""
+
+    class Shown(View):
+        async def get(self, request: Any) -> JsonResponse:
+            return JsonResponse({})
+
+    on_get = method_decorator(decorator, name="get")(type("OnGet", (Shown,), {"get": Shown.get}))
+    assert asyncio.run(on_get.as_view()(rf.get("/"))).status_code == 200
+    on_dispatch = method_decorator(decorator, name="dispatch")(type("On", (Shown,), {}))
+    with pytest.raises(TypeError, match="decorate the async function itself"):
+        on_dispatch.as_view()(rf.get("/"))
+
+
+@pytest.mark.parametrize("value", [10**400, 10**10])
+def test_options_beyond_any_clock(value: int) -> None:
+    """A number that no clock or cache could count is refused where it is written."""
+    for make in (
+        lambda: timeout(value),
+        lambda: retry_on_failure(max_delay=value),
+        lambda: rate_limit(key="docs", limit=1, period=value),
+        lambda: rate_limit(max_calls=value, time_window=1),
+        lambda: cache_response(timeout=value),
+    ):
+        with pytest.raises(ValueError, match="must be from"):
+            make()
 
 
 def test_generators_are_refused() -> None:
