@@ -32,6 +32,8 @@ class SoftDeleteViewSetMixin(GenericAPIView[Any]):
     def get_deleted_queryset(self) -> Any:
         """Return the deleted rows that this view may restore: those of its queryset.
 
+        The view's filter backends apply to them as well.
+
         A `get_queryset` that filters by `is_deleted` itself has none: override this as well.
         """
         rows: Any = self.get_queryset()
@@ -44,7 +46,8 @@ class SoftDeleteViewSetMixin(GenericAPIView[Any]):
         Raises ConflictError when a unique value has been taken meanwhile.
         """
         lookup = {self.lookup_field: self.kwargs[self.lookup_url_kwarg or self.lookup_field]}
-        instance = get_object_or_404(self.get_deleted_queryset(), **lookup)
+        rows = self.filter_queryset(self.get_deleted_queryset())
+        instance = get_object_or_404(rows, **lookup)
         self.check_object_permissions(request, instance)
         instance.restore()
         return Response(self.get_serializer(instance).data)

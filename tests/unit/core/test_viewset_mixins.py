@@ -6,16 +6,19 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models import QuerySet
 from rest_framework import serializers, viewsets
 from rest_framework.decorators import action
+from rest_framework.filters import BaseFilterBackend
 from rest_framework.generics import ListAPIView
-from rest_framework.permissions import BasePermission
+from rest_framework.permissions import BasePermission, DjangoModelPermissions
 from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
-from rest_framework.test import APIRequestFactory
+from rest_framework.test import APIRequestFactory, force_authenticate
 
 from core.drf_errors import exception_handler
 from core.viewset_mixins import BulkActionMixin, PaginationMixin, SoftDeleteViewSetMixin
@@ -233,6 +236,30 @@ def test_each_row_must_be_permitted(accounts: list[Account]) -> None:
     assert left() == 6
 
 
+@pytest.mark.parametrize(
+    ("rights", "status"), [(["add_account"], 403), (["add_account", "delete_account"], 200)]
+)
+def test_deleting_many_needs_the_right_to_delete(
+    accounts: list[Account], rights: list[str], status: int
+) -> None:
+    """Who may only add rows, by POST, cannot delete them by one."""
+
+    class RightsView(TeamView):
+        permission_classes = (DjangoModelPermissions,)
+
+    user = get_user_model().objects.create_user("ada")
+    user.user_permissions.set(Permission.objects.filter(codename__in=rights))
+    request = http.post("/", {"ids": [str(accounts[0].pk)]}, format="json")
+    force_authenticate(request, user)
+    assert RightsView.as_view({"post": "bulk_delete"})(request).status_code == status
+    assert left() == (4 if status == 200 else 5)
+
+
+def test_an_action_that_is_no_text(accounts: list[Account]) -> None:
+    """An action that a client sends as a list is refused like any that is not known."""
+    assert bulk([str(accounts[0].pk)], ["delete"]).status_code == 400  # type: ignore[arg-type]  # a mistake on purpose
+
+
 @pytest.mark.django_db(transaction=True)
 def test_all_rows_or_none(accounts: list[Account]) -> None:
     """A failure in the middle undoes what was done before."""
@@ -356,6 +383,26 @@ def test_restoring_keeps_to_the_view(accounts: list[Account]) -> None:
         for account in (hidden, locked, accounts[0])
     ]
     assert statuses == [404, 403, 200]
+
+
+class Richer(BaseFilterBackend):
+    """Shows nobody an account with less than 3."""
+
+    def filter_queryset(self, request: Any, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
+        return queryset.filter(balance__gte=3)
+
+
+def test_restoring_keeps_to_the_filters(accounts: list[Account]) -> None:
+    """What the view's filter backends hide is not restored, as it is not deleted either."""
+
+    class FilteredView(TeamView):
+        filter_backends = (Richer,)
+
+    restore = FilteredView.as_view({"post": "restore"})
+    for account in accounts:
+        account.delete()
+    statuses = [restore(http.post("/"), pk=account.pk).status_code for account in accounts]
+    assert statuses == [404, 404, 200, 200, 200]
 
 
 def test_restoring_into_a_taken_value() -> None:
