@@ -153,8 +153,8 @@ class validate_json_schema:
         """
         try:
             faults = list(islice(self._validator.iter_errors(value), _MAX_VIOLATIONS))
-        except (RecursionError, ArithmeticError, ValueError) as error:
-            # Nested too deeply, or a number beyond what can be calculated with.
+        except (RecursionError, ArithmeticError, TypeError, ValueError) as error:
+            # Nested too deeply, a number beyond what can be calculated with, or not JSON.
             raise ValidationError("This cannot be checked.", code="json_schema") from error
         if faults:
             raise ValidationError([_fault(violation) for violation in faults])

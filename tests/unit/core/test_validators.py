@@ -412,6 +412,16 @@ def test_migrations_can_write_validators_down(validator: Any) -> None:
     assert eval(code, namespace) == validator
 
 
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [({"patternProperties": {"^a": {}}}, {1: 2}), ({"uniqueItems": True}, [{1}, {2}])],
+)
+def test_what_is_no_json_is_refused(schema: Any, value: Any) -> None:
+    """A value from Python that no JSON has, such as a key that is a number, is a refusal."""
+    with pytest.raises(ValidationError, match="cannot be checked"):
+        validate_json_schema(schema)(value)
+
+
 def test_fields_use_them() -> None:
     """A model's fields refuse by them when they are cleaned."""
     text = models.TextField(validators=[validate_no_html])
