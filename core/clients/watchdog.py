@@ -35,6 +35,13 @@ class Limit:
         self.wire: Wire | None = None
         self.expired = False
 
+    def expire(self) -> None:
+        """End what the connection carries for this exchange, now or as soon as there is one."""
+        with _hands:
+            self.expired = True
+            if self.wire is not None:
+                self.wire.shut_down()
+
     def release(self) -> None:
         """Leave the connection, if there is one."""
         with _hands:
@@ -130,7 +137,7 @@ class Watchdog:
     def _run(self) -> None:
         while True:
             for limit in self._over():
-                _end(limit)
+                limit.expire()
 
     def _over(self) -> list[Limit]:
         with self._changed:
@@ -145,13 +152,6 @@ class Watchdog:
             # Whoever comes meanwhile need not wake this thread: it looks again.
             self._wakes_at = now
             return over
-
-
-def _end(limit: Limit) -> None:
-    with _hands:
-        limit.expired = True
-        if limit.wire is not None:
-            limit.wire.shut_down()
 
 
 def _after_fork() -> None:

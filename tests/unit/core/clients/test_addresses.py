@@ -17,7 +17,8 @@ from tests.unit.core.clients.fault_server import FaultServer
     "address",
     ["127.0.0.1", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "0.0.0.0", "::1",
      "::", "fe80::1%eth0", "fc00::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "2002:7f00:1::",
-     "224.0.0.1", "100.64.0.1", "ff02::1", "64:ff9b::7f00:1"],
+     "224.0.0.1", "100.64.0.1", "ff02::1", "64:ff9b::7f00:1", "::127.0.0.1", "fec0::1",
+     "64:ff9b:1::7f00:1", "3fff::1", "5f00::1", "2001:0:7f00:1::", "240.0.0.1"],
 )  # fmt: skip
 def test_addresses_inside(address: str) -> None:
     """Loopback, private, link-local, shared, multicast, and what is wrapped around them."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.clients import HTTPClient, urls
 from tests.unit.core.clients.fault_server import FaultServer
 
-NUMBERS = [0, -1, float("nan"), float("inf"), "5", None, True, (1, 2, 3), (1, 0), ()]
+NUMBERS = [0, -1, 1e10, float("nan"), float("inf"), "5", None, True, (1, 2, 3), (1, 0), ()]
 
 
 @pytest.mark.parametrize("timeout", NUMBERS)
@@ -87,6 +87,7 @@ def test_joining(base: str, endpoint: str, joined: str) -> None:
     assert urls.joined(base, endpoint) == joined
 
 
+@settings(max_examples=50)
 @given(st.text(max_size=30))
 def test_no_endpoint_leaves_the_service(endpoint: str) -> None:
     """Whatever an endpoint is, it is refused or stays at the service."""
@@ -125,3 +126,75 @@ def test_a_token_that_is_none() -> None:
     """A token is a text or a function."""
     with pytest.raises(TypeError, match="token"):
         HTTPClient(token=7)  # type: ignore[arg-type]  # that is the point
+
+
+@pytest.mark.parametrize("method", ["BREW", "TRACE", "", "GET / HTTP/1.1\r\nX: y", None, 7])
+def test_methods_that_there_are_not(client: Any, server: FaultServer, method: Any) -> None:
+    """They are refused with those that there are."""
+    with pytest.raises(ValueError, match="GET, HEAD, POST"):
+        client.request(method, server.url)
+    assert not server.requests
+
+
+def test_a_method_in_small_letters(client: Any, server: FaultServer) -> None:
+    """It is that method, and repeated as such."""
+    assert client.request("get", server.url, "flaky/x", params={"times": 1}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["../admin", "users/../../admin", "users/%2e%2E/x", "..", "a/.%2e?b=c"]
+)
+def test_endpoints_that_climb(client: Any, server: FaultServer, endpoint: str) -> None:
+    """Whatever an id in an endpoint is, the call stays under the service's path."""
+    with pytest.raises(ValueError, match="leads out of the service's path"):
+        client.get(server.url + "/api/v1", endpoint)
+    assert not server.requests
+
+
+@pytest.mark.parametrize("endpoint", [0, None, b"x", ["x"]])
+def test_endpoints_that_are_no_text(client: Any, server: FaultServer, endpoint: Any) -> None:
+    """Also those that Python takes for nothing."""
+    with pytest.raises(TypeError):
+        client.get(server.url, endpoint)
+
+
+@pytest.mark.parametrize("data", [iter([b"a"]), object(), 7, {1, 2}])
+def test_bodies_that_cannot_be_sent_twice(client: Any, server: FaultServer, data: Any) -> None:
+    """A second attempt would send what is left of it: nothing."""
+    with pytest.raises(TypeError, match="data is"):
+        client.put(server.url, data=data)
+
+
+@pytest.mark.parametrize("params", ["a=b", 7, {1, 2}, ["ab"]])
+def test_senseless_parameters(client: Any, server: FaultServer, params: Any) -> None:
+    """Parameters are a mapping or pairs."""
+    with pytest.raises(TypeError, match="params"):
+        client.get(server.url, params=params)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"X": "für"}, {"X": "a\x01"}, {"X(": "a"}, {"Content-Length": "7"}, [("X", "a")],
+     {"transfer-encoding": "chunked"}],
+)  # fmt: skip
+def test_headers_that_libraries_read_differently(
+    client: Any, server: FaultServer, headers: Any
+) -> None:
+    """Both clients refuse them, and what would frame the request in another way."""
+    with pytest.raises((ValueError, TypeError), match="header"):
+        client.get(server.url, headers=headers)
+    assert not server.requests
+
+
+@pytest.mark.parametrize(("verify", "error"), [(None, TypeError), ("/no/such/file", ValueError)])
+def test_senseless_certificates(client_of: Any, verify: Any, error: type[Exception]) -> None:
+    """A bundle that is not there is no outage."""
+    with pytest.raises(error, match="verify"):
+        client_of(verify=verify)
+
+
+def test_a_secret_query_is_not_in_the_refusal(client: Any, server: FaultServer) -> None:
+    """An endpoint is shown without it."""
+    with pytest.raises(ValueError, match="endpoint") as raised:
+        client.get(server.url, "x?key=s3cr3t y")
+    assert "s3cr3t" not in str(raised.value)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from core.clients import CircuitState, circuit_changed, circuits
+from core.clients import CircuitState, circuit_changed, circuits, external_call_finished
 from core.clients import breaker as breaker_module
 from core.clients.breaker import FAILURES
-from core.exceptions import CircuitOpenError, ExternalServiceError
+from core.exceptions import CircuitOpenError, ExternalServiceError, ServiceTimeoutError
 from tests.unit.core.clients.fault_server import FaultServer
 
 
@@ -117,3 +119,71 @@ def test_half_open_one_call_at_a_time(server: FaultServer, monkeypatch: pytest.M
     with circuit.trial() as trial:
         trial.ok = True
     assert circuit.state is CircuitState.CLOSED
+
+
+def test_who_began_before_it_opened_decides_nothing(server: FaultServer) -> None:
+    """A late success does not close it, a late failure does not hold it open for longer."""
+    circuit = circuits.of(server.url)
+    with circuit.trial() as late_success, circuit.trial() as late_failure:
+        for _ in range(FAILURES):
+            with circuit.trial() as trial:
+                trial.ok = False
+        opened_at = circuit._opened_at
+        late_failure.ok, late_success.ok = False, True
+    assert circuit.state is CircuitState.OPEN
+    assert circuit._opened_at == opened_at
+
+
+def test_a_time_that_was_over_before_is_not_the_service_s_fault(
+    client_of: Any, server: FaultServer
+) -> None:
+    """A slow token service does not open the circuit of another one."""
+
+    def slow() -> str:
+        threading.Event().wait(0.03)
+        return "late"
+
+    for _ in range(FAILURES + 1):
+        with pytest.raises(ServiceTimeoutError):
+            client_of(token=slow).get(server.url, deadline=0.02)
+    assert circuits.of(server.url).state is CircuitState.CLOSED
+
+
+def test_a_refusal_tells_what_was_called(client: Any, server: FaultServer) -> None:
+    """Its details are those of other errors; no attempt was made."""
+    fail(client, server, FAILURES)
+    with pytest.raises(CircuitOpenError) as raised:
+        client.get(server.url, "fine")
+    details = raised.value.details
+    assert (details["method"], details["path"], details["attempts"]) == ("GET", "/fine", 0)
+
+
+def test_a_listener_that_is_a_coroutine_function(client: Any, server: FaultServer) -> None:
+    """What it cannot do in a running loop is no error of the call."""
+
+    async def hear(**kwargs: Any) -> None:
+        return None
+
+    circuit_changed.connect(hear)
+    external_call_finished.connect(hear)
+    try:
+        fail(client, server, FAILURES)
+    finally:
+        circuit_changed.disconnect(hear)
+        external_call_finished.disconnect(hear)
+
+
+def test_a_child_does_not_wait_for_a_probe_of_its_parent(
+    server: FaultServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The attempt that holds the circuit half open is not under way there."""
+    circuit = circuits.of(server.url)
+    for _ in range(FAILURES):
+        with circuit.trial() as trial:
+            trial.ok = False
+    monkeypatch.setattr(breaker_module, "OPEN_SECONDS", 0.0)
+    with circuit.trial():
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if circuits.of(server.url).state is CircuitState.CLOSED else 1)
+        assert os.waitpid(child, 0)[1] == 0

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import gzip
 import json
 import logging
 import pickle
 import socket
 import time
 import traceback
+import tracemalloc
+import zlib
 from typing import Any
 
 import pytest
 
-from core.clients import external_call_finished
+from core.clients import AsyncHTTPClient, external_call_finished
+from core.clients.call import Failure
+from core.clients.decoding import Body
 from core.exceptions import ExternalServiceError, ServiceTimeoutError
 from tests.unit.core.clients.fault_server import FaultServer
 
@@ -76,6 +82,57 @@ def test_a_name_that_does_not_exist(client: Any) -> None:
     """So is a name that leads nowhere."""
     with pytest.raises(ExternalServiceError):
         client.get("http://does-not-exist.invalid", attempts=1)
+
+
+@pytest.mark.parametrize("host", ["a" * 70 + ".example", "a..example", "xn--\u20ac.example"])
+def test_a_name_that_can_be_none(client: Any, host: str) -> None:
+    """What the system says of it does not leak."""
+    with pytest.raises(ExternalServiceError):
+        client.get(f"http://{host}", attempts=1)
+
+
+@pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, gzip", "whatever"])
+def test_what_was_not_asked_for_is_not_unfolded(server: FaultServer, encoding: str) -> None:
+    """httpx would unfold any amount of it, and layers of it, at once."""
+
+    async def call() -> None:
+        async with AsyncHTTPClient() as client:
+            with pytest.raises(ExternalServiceError, match="decompressed"):
+                await client.get(server.url, "as", params={"as": encoding})
+
+    asyncio.run(call())
+    assert server.last().headers["accept-encoding"] == "gzip, deflate"
+
+
+def test_a_bomb_is_not_unfolded_further_than_allowed() -> None:
+    """Not even the piece of it that has come."""
+    bomb = gzip.compress(b"\0" * 50_000_000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(Failure, match="more than 1000000 bytes"):
+            Body("gzip", 1_000_000).add(bomb)
+        assert tracemalloc.get_traced_memory()[1] < 3_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_was_compressed_comes_out_whole() -> None:
+    """In one piece or byte by byte, of several members, in each of the forms."""
+    text = bytes(range(256)) * 5_000
+    bare = zlib.compressobj(wbits=-15)
+    forms = {
+        gzip.compress(text[:7000]) + gzip.compress(text[7000:]): "gzip",
+        gzip.compress(text) + b"\0" * 10: "x-gzip",
+        zlib.compress(text): "deflate",
+        bare.compress(text) + bare.flush(): "deflate",
+        text: "identity",
+    }
+    for packed, encoding in forms.items():
+        for size in (len(packed), 999):
+            body = Body(encoding, None)
+            for start in range(0, len(packed), size):
+                body.add(packed[start : start + size])
+            assert body.content() == text
 
 
 def test_an_answer_that_is_not_json(client: Any, server: FaultServer) -> None:

@@ -65,3 +65,19 @@ def test_a_redirect_to_what_is_no_address(client: Any, server: FaultServer, to: 
 def test_a_redirect_without_a_location_is_the_answer(client: Any, server: FaultServer) -> None:
     """There is nowhere to go."""
     assert client.get(server.url, "status/302").status_code == 302
+
+
+@pytest.mark.parametrize("method", ["put", "delete", "patch"])
+@pytest.mark.parametrize("status", [301, 302])
+def test_a_change_does_not_become_a_question(
+    client: Any, server: FaultServer, method: str, status: int
+) -> None:
+    """A DELETE that was answered as a GET would look as if it were done."""
+    getattr(client, method)(server.url, "redirect", params={"to": "/there", "status": status})
+    assert server.last().method == method.upper()
+
+
+def test_a_lost_body_takes_its_headers_along(client: Any, server: FaultServer) -> None:
+    """A GET that says it has JSON has none."""
+    client.post_json(server.url, "redirect", {}, params={"to": "/there", "status": 303})
+    assert "content-type" not in server.last().headers

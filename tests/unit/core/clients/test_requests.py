@@ -114,3 +114,31 @@ def test_credentials_of_netrc_are_not_sent(
 def test_both_spellings_are_one_class() -> None:
     """`HttpClient` is another name of `HTTPClient`."""
     assert HttpClient is HTTPClient
+
+
+def test_parameters_are_the_same_for_both(client: Any, server: FaultServer) -> None:
+    """They join those of the endpoint; None is left out, a list comes several times."""
+    client.get(server.url, "x?a=1#part", params={"b": [2, "3"], "c": None, "d": True, "e": "ü&"})
+    assert server.last().query == {"a": ["1"], "b": ["2", "3"], "d": ["True"], "e": ["ü&"]}
+
+
+def test_a_text_is_sent_as_utf_8(client: Any, server: FaultServer) -> None:
+    """As it is, without a content type that nobody gave."""
+    client.post(server.url, "x", data="für 5 €")
+    assert server.last().body.decode() == "für 5 €"
+    assert "content-type" not in server.last().headers
+
+
+def test_headers_of_the_caller_are_not_replaced(client_of: Any, server: FaultServer) -> None:
+    """Neither the kind of the body nor that of the answer, given to the client or the call."""
+    client = client_of(headers={"accept": "application/vnd.api+json"})
+    client.post_json(server.url, "x", {}, headers={"content-type": "application/vnd.api+json"})
+    headers = server.last().headers
+    assert headers["accept"] == headers["content-type"] == "application/vnd.api+json"
+
+
+def test_a_context_that_does_not_fit_a_header(client: Any, server: FaultServer) -> None:
+    """It is left out; it neither fails the call nor adds a header."""
+    with event_context(tenant="a\r\nX-Evil: 1", correlation_id="ü"):
+        client.get(server.url)
+    assert not {"x-evil", "x-tenant-id", "x-correlation-id"} & server.last().headers.keys()

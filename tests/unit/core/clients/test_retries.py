@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from core.clients import Backoff
-from core.clients.budget import RESERVE
+from core.clients.budget import RESERVE, budgets
 from core.exceptions import ExternalServiceError
 from tests.unit.core.clients.fault_server import FaultServer
 
@@ -66,7 +66,7 @@ def test_with_an_idempotency_key_it_is(client: Any, server: FaultServer) -> None
 
 
 def test_the_service_says_when_to_come_again(client: Any, server: FaultServer) -> None:
-    """Retry-After is waited for."""
+    """Retry-After is waited for, not the client's own pause, which is shorter."""
     started = time.monotonic()
     client.get(server.url, "flaky/d", params={"times": 1, "after": "1"})
     assert time.monotonic() - started >= 1
@@ -109,3 +109,31 @@ def test_an_outage_is_not_multiplied(client_of: Any, server: FaultServer) -> Non
             clients[number % 2].get(server.url, "status/503", attempts=5)
     retries = len(server.requests) - calls
     assert RESERVE <= retries <= RESERVE + 0.2 * calls
+
+
+def test_a_pause_that_is_too_long_without_a_deadline(client: Any, server: FaultServer) -> None:
+    """A service does not decide that a call lasts for years."""
+    with pytest.raises(ExternalServiceError):
+        client.get(server.url, "flaky/g", params={"after": "999999999"}, deadline=None)
+    assert server.seen["/flaky/g"] == 1
+
+
+@pytest.mark.parametrize("header", ["Retry-After: \xb2", "Retry-After: \xb9\xb2\xb3"])
+def test_numbers_that_are_none(client: Any, server: FaultServer, header: str) -> None:
+    """Characters that Python takes for digits raise nothing of their own."""
+    with pytest.raises(ExternalServiceError):
+        client.get(server.url, "raw", params={"header": header})
+
+
+def test_a_retry_that_does_not_happen_costs_nothing(client: Any, server: FaultServer) -> None:
+    """The budget is for those that are sent."""
+    for _ in range(20):
+        with pytest.raises(ExternalServiceError):
+            client.get(
+                server.url,
+                "status/429",
+                attempts=2,
+                deadline=1,
+                backoff=Backoff(1e6, jitter="none", limit=1e6),
+            )
+    assert budgets.of(server.url)._balance == RESERVE

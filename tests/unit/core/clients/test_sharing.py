@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
+import socket
+import warnings
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
 
 from core.clients import AsyncHTTPClient, HTTPClient
 from tests.unit.core.clients.fault_server import FaultServer
@@ -70,3 +76,42 @@ def test_a_cancelled_call_leaves_the_client_usable(server: FaultServer) -> None:
             return (await client.get(server.url)).status_code
 
     assert asyncio.run(cancel()) == 200
+
+
+def test_connections_end_with_their_loop(server: FaultServer) -> None:
+    """A client that lives as long as the process keeps nothing of loops that have ended."""
+    client = AsyncHTTPClient()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(3):
+            assert asyncio.run(client.get(server.url)).status_code == 200
+            gc.collect()
+    assert not client._clients
+
+
+def test_a_loop_that_was_just_dropped(server: FaultServer) -> None:
+    """It is forgotten when another one calls."""
+    client = AsyncHTTPClient()
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(client.get(server.url, headers={"Accept": "a/b"}))
+    held = client._clients[loop]
+    loop.run_until_complete(held[0].aclose())
+    loop.close()
+    asyncio.run(client.get(server.url))
+    assert loop not in client._clients
+
+
+def test_more_services_than_a_pool_of_requests(
+    server: FaultServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Connections to many services are kept at the same time."""
+    real = socket.getaddrinfo
+
+    def look_up(host: str, *args: Any, **kwargs: Any) -> Any:
+        return real("127.0.0.1" if host.endswith(".example") else host, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    with HTTPClient() as client:
+        for number in [*range(15), *range(15)]:
+            client.get(f"http://service-{number}.example:{server.port}")
+    assert server.connections == 15

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from core.clients import HTTPClient, Token
+from core.clients import AsyncHTTPClient, HTTPClient, Token
 from core.clients.tokens import TokenSource, _configured
-from core.exceptions import AuthenticationError, ExternalServiceError
+from core.exceptions import AuthenticationError, ExternalServiceError, ServiceTimeoutError
 from tests.unit.core.clients.fault_server import FaultServer
 
 issued: list[str] = []
@@ -178,3 +180,147 @@ def test_one_refresh_after_many_refusals(server: FaultServer) -> None:
     client.close()
     assert answers == [200] * 8
     assert len(asked) == 2
+
+
+def test_a_provider_without_a_token(client_of: Any, server: FaultServer) -> None:
+    """None sends no header, and the provider is asked again the next time."""
+    tokens = iter([None, "second"])
+    client = client_of(token=lambda: next(tokens))
+    client.get(server.url)
+    assert sent(server) is None
+    client.get(server.url)
+    assert sent(server) == "Bearer second"
+
+
+@pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf"), "60", True])
+def test_a_senseless_life_time(seconds: Any) -> None:
+    """It is refused where the token is made."""
+    with pytest.raises(ValueError, match="expires_in"):
+        Token("a", expires_in=seconds)
+
+
+def test_a_provider_that_needs_its_own_token(client_of: Any, server: FaultServer) -> None:
+    """It is told so instead of waiting for itself."""
+
+    def issue() -> str:
+        client.get(server.url)
+        return "never"
+
+    client = HTTPClient(token=issue)
+    with pytest.raises(ExternalServiceError, match="token=''"), client:
+        client.get(server.url, deadline=5)
+
+
+def test_what_a_provider_raises_is_not_printed(client_of: Any) -> None:
+    """Its place is, in the traceback as well."""
+
+    def fail() -> str:
+        raise RuntimeError("client_secret=s3cr3t was refused")
+
+    with pytest.raises(ExternalServiceError) as raised:
+        client_of(token=fail).get("http://127.0.0.1:9")
+    printed = "".join(traceback.format_exception(raised.value))
+    assert "RuntimeError (test_tokens.py:" in printed
+    assert "s3cr3t" not in printed
+
+
+def test_who_waits_for_a_token_waits_until_the_deadline(server: FaultServer) -> None:
+    """Somebody else's provider that hangs does not hold up a call longer than it says."""
+    asked, release = threading.Event(), threading.Event()
+
+    def hang() -> str:
+        asked.set()
+        release.wait(10)
+        return "late"
+
+    with HTTPClient(token=hang) as client, ThreadPoolExecutor(1) as pool:
+        first = pool.submit(client.get, server.url)
+        assert asked.wait(10)
+        with pytest.raises(ServiceTimeoutError):
+            client.get(server.url, deadline=0.05)
+        release.set()
+        assert first.result().status_code == 200
+
+
+def test_an_async_provider_that_hangs(server: FaultServer) -> None:
+    """It is given up at the deadline, and the next call asks again."""
+    asked: list[int] = []
+
+    async def hang() -> str:
+        asked.append(1)
+        if len(asked) == 1:
+            await asyncio.sleep(60)
+        return "second"
+
+    async def call() -> int:
+        async with AsyncHTTPClient(token=hang) as client:
+            with pytest.raises(ServiceTimeoutError):
+                await client.get(server.url, deadline=0.05)
+            return (await client.get(server.url)).status_code
+
+    assert asyncio.run(call()) == 200
+    assert len(asked) == 2
+
+
+def test_an_async_provider_that_calls_a_service(server: FaultServer) -> None:
+    """Many calls that wait for its token leave it the threads that it needs to look a name up."""
+
+    async def issue() -> str:
+        async with AsyncHTTPClient(token="") as service:
+            told = await service.get_json(server.url.replace("127.0.0.1", "localhost"), "token")
+        return str(told["path"]).strip("/")
+
+    async def call_all() -> int:
+        async with AsyncHTTPClient(token=issue, deadline=20) as client:
+            replies = await asyncio.gather(*(client.get(server.url) for _ in range(80)))
+        return sum(reply.status_code == 200 for reply in replies)
+
+    assert asyncio.run(call_all()) == 80
+    assert server.seen["/token"] == 1
+
+
+def test_a_cancelled_wait_does_not_take_the_token_from_others() -> None:
+    """Neither when one of many gives up, nor when the one does who was asking."""
+    asked: list[int] = []
+
+    async def run() -> list[Any]:
+        started = asyncio.Event()
+
+        async def issue() -> str:
+            asked.append(1)
+            started.set()
+            await asyncio.sleep(60 if len(asked) == 1 else 0)
+            return "second"
+
+        source = TokenSource(issue)
+        waiting = [asyncio.create_task(source.aget()) for _ in range(5)]
+        await started.wait()
+        waiting[3].cancel()
+        waiting[0].cancel()
+        return await asyncio.gather(*waiting, return_exceptions=True)
+
+    found = asyncio.run(run())
+    assert [str(found[number]) for number in (1, 2, 4)] == ["second"] * 3
+    assert len(asked) == 2
+
+
+def test_a_short_token_is_shared_by_those_who_waited() -> None:
+    """Also one that is not kept since it ends at once."""
+    asked: list[int] = []
+    together = threading.Barrier(8)
+
+    def issue() -> Token:
+        asked.append(1)
+        release.wait(0.2)
+        return Token("short", expires_in=1)
+
+    release = threading.Event()
+    source = TokenSource(issue)
+
+    def get(_: int) -> str:
+        together.wait()
+        return source.get()
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(get, range(8))) == {"short"}
+    assert len(asked) < 8
