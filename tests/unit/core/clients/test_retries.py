@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from email.utils import formatdate
 from typing import Any
 
+import httpx
 import pytest
 
-from core.clients import Backoff
+from core.clients import Backoff, HTTPClient
 from core.clients.budget import RESERVE, budgets
+from core.clients.call import GetToken, Reply, Send, Wait
 from core.exceptions import ExternalServiceError
 from tests.unit.core.clients.fault_server import FaultServer
 
@@ -65,11 +68,18 @@ def test_with_an_idempotency_key_it_is(client: Any, server: FaultServer) -> None
     assert len(server.requests) == 3
 
 
-def test_the_service_says_when_to_come_again(client: Any, server: FaultServer) -> None:
-    """Retry-After is waited for, not the client's own pause, which is shorter."""
-    started = time.monotonic()
-    client.get(server.url, "flaky/d", params={"times": 1, "after": "1"})
-    assert time.monotonic() - started >= 1
+@pytest.mark.parametrize("after", [7, "date"])
+def test_the_service_says_when_to_come_again(after: Any) -> None:
+    """Retry-After is waited for, with a little jitter, so that not all come back at once."""
+    said = formatdate(time.time() + 8, usegmt=True) if after == "date" else str(after)
+    call = HTTPClient(token="")._call("GET", "http://shop.example", "")
+    steps, asked = call.steps(), httpx.Request("GET", call.url)
+    assert isinstance(next(steps), GetToken)
+    assert isinstance(steps.send(""), Send)
+    todo = steps.send(Reply(503, {"retry-after": said}, httpx.Response(503, request=asked)))
+    assert isinstance(todo, Wait)
+    assert 6 <= todo.seconds <= 9
+    steps.close()
 
 
 @pytest.mark.parametrize("after", ["3600", "Wed, 21 Oct 2199 07:28:00 GMT"])
@@ -94,10 +104,10 @@ def test_a_senseless_retry_after_is_ignored(client: Any, server: FaultServer, af
 def test_pauses_grow(client: Any, server: FaultServer) -> None:
     """Each is drawn from twice the range of the one before; without jitter they are exact."""
     started = time.monotonic()
-    backoff = Backoff(first=0.05, factor=2, limit=1, jitter="none")
+    backoff = Backoff(first=0.02, factor=2, limit=1, jitter="none")
     with pytest.raises(ExternalServiceError):
         client.get(server.url, "status/503", attempts=4, backoff=backoff)
-    assert time.monotonic() - started >= 0.05 + 0.1 + 0.2
+    assert time.monotonic() - started >= 0.02 + 0.04 + 0.08
 
 
 def test_an_outage_is_not_multiplied(client_of: Any, server: FaultServer) -> None:
