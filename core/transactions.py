@@ -45,6 +45,7 @@ class TransactionManager:
         connections[using]  # raises for an alias that is not there
         self.session = Session(using)
         self._atomic = transaction.atomic(using=using)
+        self._open: list[_Block] = []
 
     def __enter__(self) -> Self:
         self._atomic.__enter__()
@@ -73,6 +74,7 @@ class TransactionManager:
             raise
         block.around = _blocks.get()
         _blocks.set({**block.around, self.session.using: block})
+        self._open.append(block)
         return self
 
     async def __aexit__(
@@ -81,8 +83,13 @@ class TransactionManager:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        block = _blocks.get()[self.session.using]
-        _blocks.set(block.around)
+        block = _blocks.get().get(self.session.using)
+        if block in self._open:
+            self._open.remove(block)
+            _blocks.set(block.around)
+        else:
+            # Left by another task than entered it, as when a generator is closed from outside.
+            block = self._open.pop()
         await _to_the_end(self._leave(block, kind, error, traceback))
 
     async def _leave(self, block: _Block, *error: Any) -> None:

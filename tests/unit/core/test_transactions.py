@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -305,6 +305,24 @@ class TestAsync:
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
+            async with TransactionManager():
+                await add("kept")
+
+        run(work)
+        assert names() == ["kept"]
+
+    def test_another_task_may_leave_it(self) -> None:
+        """A generator that its loop closes ends its transaction; the connection is free again."""
+
+        async def rows() -> AsyncIterator[str]:
+            async with TransactionManager():
+                await add("undone")
+                yield "a row"
+
+        async def work() -> None:
+            found = rows()
+            assert await asyncio.create_task(anext(found)) == "a row"  # type: ignore[arg-type]  # awaitable
+            await asyncio.create_task(found.aclose())  # type: ignore[attr-defined]  # a generator
             async with TransactionManager():
                 await add("kept")
 
