@@ -13,7 +13,14 @@ from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured, Obje
 from django.db.models import Field, Model
 
 from core.exceptions import AuthorizationError
-from core.roles import all_roles, is_active, permissions_of_roles, require_known, roles_of
+from core.roles import (
+    all_roles,
+    is_active,
+    is_marked,
+    permissions_of_roles,
+    require_known,
+    roles_of,
+)
 
 __all__ = ["PermissionChecker", "RoleBasedPermission"]
 
@@ -56,7 +63,7 @@ class PermissionChecker:
         _require_text("owner_field", owner_field)
         if not is_active(user):
             return False
-        if getattr(user, "is_superuser", False):
+        if is_marked(user, "is_superuser"):
             return True
         owner = _follow(obj, owner_field)
         if owner is None:

@@ -8,8 +8,8 @@ from django.apps import apps
 from django.conf import settings
 
 from core.choices import Role
+from core.context import current_context
 from core.exceptions import ConfigurationError, ValidationError
-from core.tenancy import get_tenant_context
 
 _GROUPS = "_signalbox_group_names"
 _PERMISSIONS = "_signalbox_role_permissions"
@@ -43,7 +43,13 @@ def require_known(role: str) -> str:
 
 def is_active(user: Any) -> bool:
     """Tell whether this is somebody who is logged in and was not switched off."""
-    return bool(getattr(user, "is_authenticated", False) and getattr(user, "is_active", False))
+    return is_marked(user, "is_authenticated") and is_marked(user, "is_active")
+
+
+def is_marked(user: Any, flag: str) -> bool:
+    """Tell whether the attribute says so; a class or a method that was not called says nothing."""
+    value = getattr(user, flag, False)
+    return bool(value) and not callable(value) and not isinstance(user, type)
 
 
 def roles_of(user: Any) -> tuple[str, ...]:
@@ -55,7 +61,7 @@ def roles_of(user: Any) -> tuple[str, ...]:
     if not is_active(user):
         return ()
     known = all_roles()
-    if getattr(user, "is_superuser", False):
+    if is_marked(user, "is_superuser"):
         return known
     held = _group_names(user) | _context_roles(user)
     for index, role in enumerate(known):
@@ -88,9 +94,9 @@ def _group_names(user: Any) -> frozenset[str]:
 
 
 def _context_roles(user: Any) -> frozenset[str]:
-    context = get_tenant_context()
+    context = current_context()
     # Somebody else's roles say nothing about this user.
-    if context is None or context.user_id is None or str(context.user_id) != str(user.pk):
+    if context.actor_id is None or context.actor_id != str(user.pk):
         return frozenset()
     return frozenset(context.roles)
 

@@ -18,6 +18,7 @@ from rest_framework.response import Response
 from rest_framework.test import APIRequestFactory, force_authenticate
 from rest_framework.views import APIView
 
+from core.context import event_context
 from core.exceptions import AuthorizationError, ConfigurationError, ValidationError
 from core.permissions import PermissionChecker, RoleBasedPermission
 from core.tenancy import TenantContext, set_current_tenant
@@ -112,6 +113,27 @@ class TestPermissions:
         assert PermissionChecker.check_user_permission(user, CHANGE) is False
         with pytest.raises(AuthorizationError):
             PermissionChecker.require_permission(user, CHANGE)
+
+    def test_a_class_is_nobody(self, gathering: Gathering) -> None:
+        """The class of users, whose attributes are all true, is no user; nor are methods flags."""
+
+        class Stale:
+            pk = 1
+
+            def is_authenticated(self) -> bool:
+                return False
+
+            is_active = is_superuser = has_perm = is_authenticated
+
+        for user in (User, Stale()):
+            assert PermissionChecker.check_user_permission(user, CHANGE) is False
+            assert PermissionChecker.check_ownership(user, gathering, "host") is False
+            assert RoleBasedPermission.roles_of(user) == ()
+
+    def test_a_long_tenant_is_no_obstacle(self, editor: User) -> None:
+        """Who asks gets an answer, whatever the id of the current tenant looks like."""
+        with event_context(actor=editor, tenant="x" * 100):
+            assert PermissionChecker.check_user_permission(editor, CHANGE) is True
 
     def test_superusers(self, boss: User) -> None:
         """A superuser may do everything, also what nobody has heard of."""
