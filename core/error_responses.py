@@ -23,6 +23,7 @@ from core.exceptions import (
     NotFoundError,
     ValidationError,
 )
+from core.jsonable import jsonable
 
 logger = logging.getLogger(__name__)
 
@@ -95,4 +96,4 @@ def _text_of(error: Exception) -> str | None:
 def _internals(error: BaseException) -> dict[str, str]:
     if not (settings.configured and settings.DEBUG):
         return {}
-    return {"exception": type(error).__qualname__, "message": str(error)}
+    return {"exception": type(error).__qualname__, "message": jsonable(error)}

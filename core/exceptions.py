@@ -12,7 +12,7 @@ from core.jsonable import jsonable
 
 
 class AppException(Exception):
-    """Something went wrong that a caller can be told about."""
+    """Something went wrong."""
 
     status_code: ClassVar[int] = 500
     default_code: ClassVar[str] = "INTERNAL_ERROR"
@@ -29,17 +29,20 @@ class AppException(Exception):
         """Keep what callers are told: `message` for people, `code` and `details` for programs.
 
         `error_code` is another name of `code`. `headers` go out with the HTTP response. Raises
-        TypeError when the two codes differ, or a value is not of its type.
+        TypeError when the two codes differ, or a value is not of its type, and ValueError for a
+        header that breaks its line.
         """
         self.message = str(message or "") or self._default_message()
         self.error_code = _one_code(code, error_code) or self.default_code
         self.details = _mapping("details", details)
-        self.headers: dict[str, str] = _mapping("headers", headers)
+        self.headers: dict[str, str] = _headers(headers)
         super().__init__(self.message)
 
     @classmethod
     def _default_message(cls) -> str:
-        return (cls.__doc__ or cls.__name__).strip().splitlines()[0]
+        # A class without a docstring says what its parent says.
+        texts = [kind.__doc__ for kind in cls.__mro__ if issubclass(kind, AppException)]
+        return next((text for text in texts if text), cls.__name__).strip().splitlines()[0]
 
     @property
     def code(self) -> str:
@@ -50,7 +53,7 @@ class AppException(Exception):
         """Return the response body: success, error, error_code, details; always fit for JSON."""
         return {
             "success": False,
-            "error": self.message,
+            "error": jsonable(self.message),
             "error_code": self.error_code,
             "details": jsonable(self.details),
         }
@@ -79,6 +82,16 @@ def _mapping(name: str, value: Mapping[str, Any] | None) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise TypeError(f"{name} must be a mapping such as {{'field': 'value'}}, got {value!r}")
     return dict(value)
+
+
+def _headers(value: Mapping[str, str] | None) -> dict[str, str]:
+    headers = _mapping("headers", value)
+    for name, text in headers.items():
+        if not isinstance(name, str) or not isinstance(text, str):
+            raise TypeError(f"headers must map texts to texts, got {name!r}: {text!r}")
+        if {"\r", "\n"} & {*name, *text}:
+            raise ValueError(f"a header is one line, got {name!r}: {text!r}")
+    return headers
 
 
 class ValidationError(AppException):

@@ -169,3 +169,15 @@ def test_only_exceptions_are_answered(value: Any) -> None:
     """Anything else is a mistake of the caller, named as such."""
     with pytest.raises(TypeError, match="error must be an exception"):
         error_response(value)
+
+
+def test_an_unknown_error_without_a_text_is_answered() -> None:
+    """A broken `__str__` does not break the response, even under DEBUG."""
+
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    with override_settings(DEBUG=True):
+        told = error_response(Mute())
+    assert (told.status, told.body["details"]["message"]) == (500, "<Mute>")

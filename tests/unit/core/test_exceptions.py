@@ -193,6 +193,13 @@ class Level(IntEnum):
     HIGH = 3
 
 
+class Unlistable(dict[str, int]):
+    """A mapping that cannot be read."""
+
+    def items(self) -> Any:
+        raise RuntimeError
+
+
 class Mute:
     def __str__(self) -> str:
         raise RuntimeError("cannot speak")
@@ -220,7 +227,9 @@ class Mute:
         ({UUID(int=1): 1}, {"00000000-0000-0000-0000-000000000001": 1}),
         (KeyError("k"), "'k'"),
         (Mute(), "<Mute>"),
-        ("NUL \x00, lone \ud800", "NUL \x00, lone \ud800"),
+        ("NUL \x00, lone \ud800, ü", "NUL \x00, lone \\ud800, ü"),
+        (10**5000, hex(10**5000)),
+        (Unlistable(a=1), "<Unlistable>"),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -230,14 +239,50 @@ def test_details_become_json(value: object, written: object) -> None:
     body = error.to_dict()
     assert body["details"] == {"value": written}
     assert json.loads(json.dumps(body, allow_nan=False)) == body
+    assert json.dumps(body, ensure_ascii=False).encode()
     assert error.details["value"] is value
 
 
 def test_details_that_contain_themselves() -> None:
     """A body ends somewhere."""
     details: dict[str, Any] = {}
-    details["self"] = details
-    assert json.dumps(ConflictError(details=details).to_dict()).endswith("}" * 33)
+    details["self"] = [details, details, details]
+    assert ConflictError(details=details).to_dict()["details"] == {
+        "self": [{"self": "…"}, {"self": "…"}, {"self": "…"}]
+    }
+
+
+def test_details_that_are_nested_deeply() -> None:
+    """What is deeper than anybody reads is left out."""
+    details: dict[str, Any] = {}
+    for _ in range(1000):
+        details = {"in": details}
+    written = json.dumps(ConflictError(details=details).to_dict(), ensure_ascii=False)
+    assert written.endswith('"…"' + "}" * 33)
+
+
+def test_a_class_without_a_docstring_says_what_its_parent_says() -> None:
+    """The name of a class is not for people."""
+
+    class SeatGone(NotFoundError):
+        pass
+
+    assert SeatGone().message == "There is no such resource."
+
+
+@pytest.mark.parametrize(
+    ("headers", "kind"),
+    [
+        ({"Retry-After": 5}, TypeError),
+        ({1: "x"}, TypeError),
+        ("X: y", TypeError),
+        ({"X": "y\r\nSet-Cookie: a=b"}, ValueError),
+    ],
+)
+def test_a_header_is_a_line_of_text(headers: Any, kind: type[Exception]) -> None:
+    """A header that no response can carry is refused where the error is made."""
+    with pytest.raises(kind, match="header"):
+        NotFoundError("gone", headers=headers)
 
 
 @pytest.mark.parametrize("details", ["text", ["a"], 7, ("a", 1)])
