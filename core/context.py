@@ -44,7 +44,8 @@ def event_context(
 
     `actor` and `tenant` are ids or model instances (their primary key is taken); None clears.
     What is not given stays as it was; on leaving the block the former context is back. The roles
-    of the context go when the actor or the tenant changes, since they belong to both.
+    of the context go when the actor or the tenant changes, since they belong to both. Raises
+    TypeError or ValueError for what cannot be an id.
     """
     changes: dict[str, Any] = {
         name: _as_id(name, value)
@@ -79,10 +80,13 @@ def using_context(context: Context) -> Iterator[Context]:
 def _as_id(name: str, value: Any) -> str | None:
     if value is None:
         return None
-    text = str(value.pk if hasattr(value, "pk") else value)
-    if hasattr(value, "pk") and value.pk is None:
+    is_instance = hasattr(value, "pk") and not isinstance(value, type)
+    if is_instance and value.pk is None:
         # An anonymous user, or an instance that was never saved.
         return None
+    if not is_instance and (isinstance(value, bool) or not isinstance(value, str | int | UUID)):
+        raise TypeError(f"{name} must be a text, a number, a UUID or an instance, got {value!r}")
+    text = str(value.pk if is_instance else value)
     if not text or len(text) > 128 or "\x00" in text:
         raise ValueError(f"{name} must be 1 to 128 characters without NUL, got {text[:40]!r}")
     return text

@@ -80,6 +80,13 @@ def test_an_id_that_cannot_be_stored_is_refused_at_once(value: str) -> None:
         pass
 
 
+@pytest.mark.parametrize("value", [True, 1.5, object(), {"id": 1}, b"x", Exception])
+def test_what_is_no_id_is_refused(value: Any) -> None:
+    """What happens to have a text is not taken for an id."""
+    with pytest.raises(TypeError, match="actor_id must be"), event_context(actor=value):
+        pass
+
+
 @pytest.mark.django_db
 def test_a_handlers_events_know_what_caused_them() -> None:
     """They inherit actor, tenant and correlation; their cause is the event being handled."""
