@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from decimal import Decimal
 from functools import cache
 from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.core.files import File
 from django.core.validators import (
     DecimalValidator,
     MaxLengthValidator,
@@ -19,6 +22,12 @@ from django.db import models
 # What Django's fields raise for values that they cannot hold.
 REFUSED_VALUES = (ValidationError, ValueError, TypeError, OverflowError)
 _BOUNDS = (DecimalValidator, MaxLengthValidator, MaxValueValidator, MinValueValidator)
+_NUMBERS = (models.IntegerField, models.DecimalField, models.FloatField, models.UUIDField)
+# As JSON writes it, and not a backslash followed by "u0000".
+_NUL_IN_JSON = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+# PostgreSQL refuses numbers from about 10**131072 on; no column here is near that.
+_MOST_DIGITS = 1000
+_BYTES = (bytes, bytearray, memoryview)
 
 
 @cache
@@ -40,9 +49,7 @@ def is_expression(value: Any) -> bool:
 
 def is_uuid(field: Any) -> bool:
     """Tell whether the field holds UUIDs, be they those of related rows."""
-    while field.is_relation:
-        field = field.target_field
-    return isinstance(field, models.UUIDField)
+    return isinstance(_target(field), models.UUIDField)
 
 
 def could_be(field: Any, value: Any) -> bool:
@@ -72,15 +79,65 @@ def clean(field: Any, value: Any) -> Any:
     return value
 
 
+def asked(field: Any, value: Any) -> Any:
+    """Return the value as a filter compares it. Raises one of REFUSED_VALUES."""
+    refuse_shape(field, value)
+    if isinstance(field, models.BinaryField):
+        return field.to_python(value)
+    return value
+
+
 def refuse_shape(field: Any, value: Any) -> None:
     """Raise ValueError for what Django would turn into something else, or let fail in the end."""
+    field = _target(field)
+    if value is None or is_expression(value):
+        return
     if isinstance(field, models.JSONField):
-        json.dumps(value, cls=field.encoder, allow_nan=False)
+        _refuse_json(json.dumps(value, cls=field.encoder, allow_nan=False, ensure_ascii=False))
     elif isinstance(value, list | tuple | set | frozenset | dict):
         raise ValueError("one value is needed")
-    elif isinstance(value, str) and "\x00" in value:
-        raise ValueError("no database stores a NUL character")
+    elif isinstance(value, str):
+        _refuse_text(value)
+    elif isinstance(value, bool) and isinstance(field, _NUMBERS):
+        raise ValueError("True and False are no numbers and no keys")
     elif isinstance(value, float) and not math.isfinite(value):
         raise ValueError("a finite number is needed")
     elif isinstance(value, float) and isinstance(field, models.IntegerField) and value % 1:
         raise ValueError("a whole number is needed")
+    elif isinstance(field, models.BinaryField) and not isinstance(value, _BYTES):
+        raise ValueError("bytes are needed")
+    elif isinstance(field, models.FileField) and not isinstance(value, File):
+        raise ValueError("a file or its name is needed")
+    if isinstance(field, models.DecimalField):
+        _refuse_digits(field.to_python(value))
+
+
+def _target(field: Any) -> Any:
+    while field.is_relation:
+        field = field.target_field
+    return field
+
+
+def _refuse_json(text: str) -> None:
+    if _NUL_IN_JSON.search(text):
+        raise ValueError("no database stores a NUL character")
+    _refuse_text(text)
+
+
+def _refuse_text(text: str) -> None:
+    if "\x00" in text:
+        raise ValueError("no database stores a NUL character")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError("half a character (a lone surrogate) cannot be stored") from error
+
+
+def _refuse_digits(number: Decimal) -> None:
+    if not number.is_finite():
+        raise ValueError("a finite number is needed")
+    if number and (
+        abs(number.adjusted()) > _MOST_DIGITS or len(number.as_tuple().digits) > _MOST_DIGITS
+    ):
+        raise ValueError(f"a number of at most {_MOST_DIGITS} digits is needed")

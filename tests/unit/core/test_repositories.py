@@ -126,6 +126,16 @@ class TestReading:
         assert repository(Shelf).get_by_id(pk) is None
         assert repository(Ticket).get_by_id(pk) is None
 
+    @pytest.mark.parametrize("pk", [True, 1.5, float("nan"), "\ud800", F("pk"), Ticket])
+    def test_what_is_nearly_a_key_is_not_found(self, repository: Any, pk: Any) -> None:
+        """True and 1.5 are not taken for the key 1: nothing is read, changed or deleted by them."""
+        Ticket.objects.create(pk=1)
+        tickets = repository(Ticket)
+        assert tickets.get_by_id(pk) is None
+        assert tickets.delete(pk) is False
+        with pytest.raises(NotFoundError):
+            tickets.update(pk, {})
+
     def test_a_number_too_large_is_not_found(self, repository: Any) -> None:
         """Keys beyond what the column holds are those of no row."""
         assert repository(Ticket).get_by_id(10**30) is None
@@ -194,6 +204,37 @@ class TestReading:
         """An unknown field or an impossible value raises ValidationError that names it."""
         with pytest.raises(ValidationError, match=message):
             books.list(filters=filters)
+
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [
+            ("title", "half \ud800"),
+            ("notes", {"a": "NUL \x00"}),
+            ("notes", ["\ud800"]),
+            ("copies", True),
+            ("shelf", True),
+            ("price", True),
+            ("price", Decimal("1E+400000")),
+            ("price", "1E-400000"),
+            ("price", "NaN"),
+            ("scan", 1.5),
+            ("scan", "x"),
+            ("cover", 5),
+        ],
+    )
+    def test_what_no_column_holds_is_refused(self, books: Any, field: str, value: Any) -> None:
+        """Nothing reaches the database that one of the databases would choke on or misread."""
+        for call in (
+            lambda: books.list(filters={field: value}),
+            lambda: books.create({field: value}),
+        ):
+            with pytest.raises(ValidationError, match=field):
+                call()
+
+    def test_a_backslash_is_no_nul(self, books: Any) -> None:
+        """What only looks like an escaped NUL is stored and found."""
+        books.create({"title": "x", "notes": {"a": "\\u0000"}})
+        assert len(books.list(filters={"notes": {"a": "\\u0000"}})) == 1
 
     @pytest.mark.parametrize("limit", [0, -1, "x", 1.5])
     def test_bad_limits_are_refused(self, books: Any, limit: Any) -> None:

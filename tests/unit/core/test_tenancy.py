@@ -335,6 +335,21 @@ class TestScopedManager:
                 Parcel.objects.create(tenant_id="")
         assert len(Parcel.objects.for_tenant("a")) == len(Parcel.objects.for_tenant("b")) == 1
 
+    def test_a_row_of_another_tenant_is_not_taken_over(self, parcels: Any) -> None:
+        """`update_conflicts` changes no row that has the same key at another tenant."""
+        theirs = parcels["b"]
+        with (
+            set_current_tenant("a"),
+            pytest.raises(TenantError, match="unique_fields must name tenant_id"),
+        ):
+            Parcel.objects.bulk_create(
+                [Parcel(pk=theirs.pk, code="taken")],
+                update_conflicts=True,
+                unique_fields=["id"],
+                update_fields=["code", "tenant_id"],
+            )
+        assert codes(Parcel.objects.for_tenant("b")) == ["of b"]
+
     def test_all_tenants_is_the_way_out(self, parcels: Any) -> None:
         """`all_tenants()` shows and writes the rows of all, also after filters and on relations."""
         assert codes(Parcel.objects.all_tenants()) == ["of a", "of b"]
