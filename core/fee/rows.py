@@ -53,7 +53,7 @@ class PlatformFeeQuerySet(models.QuerySet[Any]):
         except RuntimeError:
             return self._stored()
         # Django refuses queries in the thread of an event loop. Few ever get here: the fee is
-        # looked up once a second, and is in the cache then.
+        # looked up once a second, and is in a shared cache then.
         with ThreadPoolExecutor(max_workers=1) as thread:
             return thread.submit(self._stored_in_thread).result()
 
