@@ -27,8 +27,6 @@ SQLITE_OPTIONS = {
     "transaction_mode": "IMMEDIATE",
     "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL",
 }
-# Only what asks to be prepared is: events, which are recorded in half the time.
-PREPARE_WHEN_ASKED = 2**31 - 1
 HINT = "Use postgresql://user:password@host:5432/name or sqlite:////absolute/path.sqlite3."
 _CONNECTION = {"ENGINE", "NAME", "USER", "PASSWORD", "HOST", "PORT", "OPTIONS"}
 
@@ -146,7 +144,6 @@ class DatabaseConfig:
             return setting | {"OPTIONS": SQLITE_OPTIONS}
         options = {
             "connect_timeout": self.connect_timeout,
-            "prepare_threshold": None if self.transaction_pooler else PREPARE_WHEN_ASKED,
             **self.options,
         }
         if self.pool_size:

@@ -27,6 +27,9 @@ DEFAULTS: dict[str, Any] = {
     "EVENTS_DOORBELL_URL": None,
     # Seconds between two sweeps that a worker runs on its own timer.
     "EVENTS_SWEEP_SECONDS": 2.0,
+    # Whether PostgreSQL may keep the statement that records an event; it must not where a pooler
+    # mixes sessions.
+    "EVENTS_PREPARED_STATEMENTS": False,
 }
 
 MODES = ("celery", "inline")
@@ -83,6 +86,10 @@ class EventsSettings:
     def sweep_seconds(self) -> float:
         return float(_number("EVENTS_SWEEP_SECONDS"))
 
+    @property
+    def prepared_statements(self) -> bool:
+        return bool(_value("EVENTS_PREPARED_STATEMENTS"))
+
 
 def _value(name: str) -> Any:
     return getattr(django_settings, name, DEFAULTS[name])
@@ -101,6 +108,8 @@ def problem(name: str, value: Any) -> str | None:
         return f"EVENTS_MODE is {value!r}; it must be one of {', '.join(map(repr, MODES))}."
     if name == "EVENTS_DATABASE" and value not in django_settings.DATABASES:
         return f"EVENTS_DATABASE is {value!r}, which is not an alias in DATABASES."
+    if name == "EVENTS_PREPARED_STATEMENTS" and not isinstance(value, bool):
+        return f"EVENTS_PREPARED_STATEMENTS is {value!r}; it must be True or False."
     if name in _LEAST and not _is_number(value, _LEAST[name]):
         return f"{name} is {value!r}; it must be a number of at least {_LEAST[name]:g}."
     return None

@@ -20,13 +20,17 @@ class BinaryCursor(psycopg.Cursor[Any]):
 
 
 class PreparedCursor(psycopg.Cursor[Any]):
-    """A cursor for prepared statements: parsing and planning cost an insert as much as running.
-
-    Where the connection has no `prepare_threshold`, which is Django's way, nothing is prepared.
-    """
+    """A cursor for prepared statements: parsing and planning cost an insert as much as running."""
 
     def execute(self, query: Any, params: Any = None, **options: Any) -> Self:
-        super().execute(query, params, prepare=True, **options)
+        connection = self.connection
+        # Django switches prepared statements off, and this brings them back for one statement: a
+        # connection with a threshold would remember the last hundred texts of all others as well.
+        threshold, connection.prepare_threshold = connection.prepare_threshold, 0
+        try:
+            super().execute(query, params, prepare=True, **options)
+        finally:
+            connection.prepare_threshold = threshold
         if self._query is None:
             # Psycopg leaves it out for a statement that was prepared before; Django logs it.
             self._query = PostgresQuery(self._tx)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import psycopg
 
+from core.events.conf import conf
 from core.events.state import State
 from core.events.store import floors
 from core.events.store.base import Store, with_slack
@@ -123,7 +124,8 @@ class PostgresStore(Store):
 
     def insert(self, events: Sequence[NewEvent]) -> int | None:
         sql, params = insert_one(events[0]) if len(events) == 1 else insert_many(events)
-        with self._native(PreparedCursor) as cursor:
+        kind = PreparedCursor if conf.prepared_statements else BinaryCursor
+        with self._native(kind) as cursor:
             cursor.execute(sql, params)
             row = cursor.fetchone() if cursor.description else None
             return row[0] if row else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.db import connection
 
@@ -25,26 +27,22 @@ def test_recording_is_prepared_and_nothing_else() -> None:
     """An insert has one plan; a claim's would have been made for empty tables."""
     signal = EventSignal("order.paid")
     record_route(signal, name="receipt")
-    connection.ensure_connection()
-    assert connection.connection.prepare_threshold is not None
     for number in range(12):
         signal.send(sender=None, n=number)
     deliver_pending()
     statements = prepared()
     assert statements
     assert all(" INSERT INTO signalbox_events_delivery" in each for each in statements)
+    assert connection.connection.prepare_threshold is None
 
 
-def test_a_pooler_that_mixes_sessions_gets_no_prepared_statements() -> None:
-    """Django's own setting, no threshold, is heeded."""
+def test_a_pooler_that_mixes_sessions_gets_no_prepared_statements(settings: Any) -> None:
+    """Where the setting is off, nothing is kept."""
+    settings.EVENTS_PREPARED_STATEMENTS = False
     signal = EventSignal("order.paid")
     record_route(signal, name="receipt")
-    connection.ensure_connection()
-    before, threshold = prepared(), connection.connection.prepare_threshold
-    connection.connection.prepare_threshold = None
-    try:
-        record_route(signal, name="another")
-        signal.send(sender=None, n=1)
-        assert prepared() == before
-    finally:
-        connection.connection.prepare_threshold = threshold
+    record_route(signal, name="another")
+    before = prepared()
+    for number in range(12):
+        signal.send(sender=None, n=number)
+    assert prepared() == before

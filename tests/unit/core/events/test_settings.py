@@ -27,6 +27,7 @@ CHANGES = [
     ("EVENTS_TASK_SECONDS", 0),
     ("EVENTS_LINGER_SECONDS", "short"),
     ("EVENTS_SWEEP_SECONDS", 0),
+    ("EVENTS_PREPARED_STATEMENTS", "on"),
 ]
 
 
