@@ -229,8 +229,13 @@ class HTTPClient(BaseClient):
     def _session(self) -> requests.Session:
         process = os.getpid()
         session = self._sessions.get(process)
-        # Of two threads one is told the other's; its own had no connection yet.
-        return session or self._sessions.setdefault(process, self._new_session())
+        if session is None:
+            # A parent's connections would stay open for as long as the child holds them, too.
+            for other in tuple(self._sessions.keys() - {process}):
+                self._sessions.pop(other, None)
+            # Of two threads one is told the other's; its own had no connection yet.
+            session = self._sessions.setdefault(process, self._new_session())
+        return session
 
     def _new_session(self) -> requests.Session:
         session = requests.Session()

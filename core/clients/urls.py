@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -72,6 +73,10 @@ def encoded(name: str, values: Params | None) -> str:
 
 def redirected(url: str, location: str) -> str:
     """Return where a redirect leads. Raises ValueError if that is no http(s) address."""
+    if not location.isascii():
+        # Servers send UTF-8, which requests reads as Latin-1.
+        with contextlib.suppress(UnicodeError):
+            location = location.encode("latin-1").decode()
     target = urljoin(url, location)
     _parsed(target)
     return target.partition("#")[0]

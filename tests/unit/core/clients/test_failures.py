@@ -78,6 +78,16 @@ def test_nobody_listens(client: Any) -> None:
         client.get(f"http://127.0.0.1:{closed_port()}", "x", attempts=2)
 
 
+def test_nothing_is_behind_an_error(client: Any, server: FaultServer) -> None:
+    """A traceback does not show the library's error, whose text has the address with its query."""
+    for url, path in ((f"http://127.0.0.1:{closed_port()}", "x"), (server.url, "drop")):
+        with pytest.raises(ExternalServiceError) as raised:
+            client.get(url, path, params={"key": SECRET}, attempts=2)
+        assert raised.value.__cause__ is raised.value.__context__ is None
+        assert SECRET not in "".join(traceback.format_exception(raised.value))
+        assert "(" in raised.value.message
+
+
 def test_a_name_that_does_not_exist(client: Any) -> None:
     """So is a name that leads nowhere."""
     with pytest.raises(ExternalServiceError):

@@ -41,7 +41,7 @@ def test_redirects(client: Any, httpbin: Any) -> None:
 def test_a_delay(client: Any, httpbin: Any) -> None:
     """An answer that comes too late is a time-out."""
     with pytest.raises(ServiceTimeoutError):
-        client.get(httpbin.url, "delay/1", attempts=1, timeout=0.1)
+        client.get(httpbin.url, "delay/0.3", attempts=1, timeout=0.1)
 
 
 def test_forms_and_json(client: Any, httpbin: Any) -> None:

@@ -81,3 +81,9 @@ def test_a_lost_body_takes_its_headers_along(client: Any, server: FaultServer) -
     """A GET that says it has JSON has none."""
     client.post_json(server.url, "redirect", {}, params={"to": "/there", "status": 303})
     assert "content-type" not in server.last().headers
+
+
+def test_a_location_that_is_not_ascii(client: Any, server: FaultServer) -> None:
+    """It is read as UTF-8, as servers send it."""
+    client.get(server.url, "redirect", params={"to": "/für"})
+    assert server.last().path == "/f%C3%BCr"

@@ -115,3 +115,14 @@ def test_more_services_than_a_pool_of_requests(
         for number in [*range(15), *range(15)]:
             client.get(f"http://service-{number}.example:{server.port}")
     assert server.connections == 15
+
+
+def test_a_child_lets_go_of_its_parent_s_connections(server: FaultServer) -> None:
+    """They would stay open at the server after the parent has closed them."""
+    with HTTPClient() as client:
+        client.get(server.url)
+        child = os.fork()
+        if child == 0:
+            client.get(server.url)
+            os._exit(0 if list(client._sessions) == [os.getpid()] else 1)
+        assert os.waitpid(child, 0)[1] == 0
