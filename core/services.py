@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar, overload
 from django.core.exceptions import ValidationError as FieldValueError
 from django.db import transaction
 
+from core.error_responses import as_app_exception
 from core.exceptions import (
     AlreadyExistsError,
     AppException,
@@ -120,7 +121,7 @@ def _as_told(exception: Exception) -> AppException:
         return exception
     if isinstance(exception, FieldValueError):
         return ValidationError("; ".join(exception.messages))
-    return AppException()
+    return as_app_exception(exception)
 
 
 def _kinds() -> dict[str, type[AppException]]:

@@ -9,8 +9,10 @@ import pickle
 from typing import Any
 
 import pytest
+from django.core.exceptions import PermissionDenied
 from django.core.exceptions import ValidationError as FieldValueError
-from django.db import IntegrityError
+from django.db import IntegrityError, OperationalError
+from django.http import Http404
 
 from core.exceptions import (
     AlreadyExistsError,
@@ -110,6 +112,20 @@ class TestResultsAndExceptions:
         assert result.error_code == "INTERNAL_ERROR"
         with pytest.raises(ValueError, match="secret"):
             result.unwrap()
+
+    @pytest.mark.parametrize(
+        ("exception", "code"),
+        [
+            (Http404("No such page"), "NOT_FOUND"),
+            (PermissionDenied("Not yours"), "PERMISSION_DENIED"),
+            (OperationalError("host 10.0.0.5 is down"), "DATABASE_ERROR"),
+        ],
+    )
+    def test_exceptions_of_django_keep_their_meaning(self, exception: Any, code: str) -> None:
+        """They mean the same in a result as in a response, and tell no more."""
+        result: ServiceResult[int] = ServiceResult.from_exception(exception)
+        assert result.error_code == code
+        assert "10.0.0.5" not in str(result.error)
 
     @pytest.mark.parametrize(
         ("code", "kind"),
