@@ -94,7 +94,7 @@ def get_client_ip(request: Any) -> str | None:
     meta = getattr(request, "META", None)
     if meta is None:
         raise TypeError(f"get_client_ip takes a request, got {type(request).__name__}")
-    trusted = _networks(tuple(getattr(settings, "TRUSTED_PROXIES", ())))
+    trusted = _networks(_proxies(getattr(settings, "TRUSTED_PROXIES", ())))
     if not trusted:
         address, _ = _HOPS.get_client_ip(meta)
         return str(address) if address else None
@@ -112,6 +112,15 @@ def _last_untrusted(hops: list[str], trusted: tuple[Network, ...]) -> str | None
         if not any(address in network for network in trusted):
             break
     return client
+
+
+def _proxies(value: Any) -> tuple[str, ...]:
+    # The library would take the number 10 for 0.0.0.10.
+    if isinstance(value, list | tuple | set) and all(isinstance(text, str) for text in value):
+        return tuple(value)
+    raise ConfigurationError(
+        f"TRUSTED_PROXIES must be a list of addresses or networks, got {shortened(value)}"
+    )
 
 
 @lru_cache(maxsize=8)

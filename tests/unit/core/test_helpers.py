@@ -181,6 +181,14 @@ def test_behind_trusted_proxies(
     assert get_client_ip(request(forwarded, remote)) == address
 
 
+@pytest.mark.parametrize("value", [None, 10, "10.0.0.0/8", [10], [None]])
+def test_trusted_proxies_are_a_list_of_texts(settings: Any, value: Any) -> None:
+    """A setting of another type is named, and never read as an address that nobody meant."""
+    settings.TRUSTED_PROXIES = value
+    with pytest.raises(ConfigurationError, match="TRUSTED_PROXIES must be a list"):
+        get_client_ip(request(None, "10.0.0.1"))
+
+
 def test_a_bad_trusted_proxy_is_named(settings: Any) -> None:
     """A typing error in the setting does not turn into trust in everybody."""
     settings.TRUSTED_PROXIES = ["10.0.0.0/99"]
