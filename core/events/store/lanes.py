@@ -32,11 +32,10 @@ def candidates(db: Database, route: Route, limit: int, scope: Scope, suspect: bo
     )
     if suspect or len(ids) >= limit:
         return ids
-    where, params = db.where(scope, waiting=False)
-    return ids + _ready(db, route, limit - len(ids), where, params)
+    return ids + _ready(db, route, limit - len(ids), scope)
 
 
-def _ready(db: Database, route: Route, limit: int, where: str, params: list[Any]) -> list[int]:
+def _ready(db: Database, route: Route, limit: int, scope: Scope) -> list[int]:
     """Return ready deliveries in the order fired, whose lanes are free.
 
     A bounded window is looked at first, and each lane in it is asked once what it holds; to ask
@@ -44,6 +43,7 @@ def _ready(db: Database, route: Route, limit: int, where: str, params: list[Any]
     blocked lane fills the window, the heads of the other lanes are found by skipping from lane
     to lane (a loose index scan), so that a long backlog behind one key costs its length once.
     """
+    where, params = db.where(scope, waiting=False)
     if not route.ordered:
         return db.ids(
             f"SELECT d.id FROM {DELIVERY} d WHERE d.route = %s AND d.state = 0 "
@@ -51,6 +51,7 @@ def _ready(db: Database, route: Route, limit: int, where: str, params: list[Any]
             [route.name, route.name, *params, limit],
         )
     window = max(4 * limit, 400)
+    left, left_params = _left_ahead(db, route, scope)
     found = db.ids(
         f"""WITH first AS MATERIALIZED (
             SELECT d.id, d.lane FROM {DELIVERY} d WHERE d.route = %s AND d.state = 0
@@ -61,8 +62,8 @@ def _ready(db: Database, route: Route, limit: int, where: str, params: list[Any]
                 WHERE b.route = %s AND b.lane = l.lane AND b.state IN (1, 2)) AS id
             FROM (SELECT DISTINCT lane FROM first WHERE lane IS NOT NULL) l
         ) SELECT f.id FROM first f LEFT JOIN bounds ON bounds.lane = f.lane
-        WHERE bounds.id IS NULL OR f.id < bounds.id ORDER BY f.id LIMIT %s""",
-        [route.name, route.name, *params, window, route.name, limit],
+        WHERE (bounds.id IS NULL OR f.id < bounds.id) AND NOT ({left}) ORDER BY f.id LIMIT %s""",
+        [route.name, route.name, *params, window, route.name, *left_params, limit],
     )
     if found:
         return found
@@ -85,4 +86,25 @@ def _ready(db: Database, route: Route, limit: int, where: str, params: list[Any]
             LIMIT %s
         ) SELECT d.id FROM {DELIVERY} d JOIN free ON free.id = d.id WHERE {where}""",
         [*[route.name] * 4, limit, *params],
+    )
+
+
+def _left_ahead(db: Database, route: Route, scope: Scope) -> tuple[str, list[Any]]:
+    """Return the condition that a ready delivery which the scope leaves out is ahead of `f`."""
+    left: list[str] = []
+    params: list[Any] = []
+    if scope.events is not None:
+        these, events = db.among("u.event_id", map(db.uuid, scope.events))
+        left.append(f"NOT ({these})")
+        params += events
+    if scope.exclude:
+        these, excluded = db.among("u.id", scope.exclude)
+        left.append(these)
+        params += excluded
+    if not left:
+        return "1 = 0", []
+    return (
+        f"f.lane IS NOT NULL AND EXISTS (SELECT 1 FROM {DELIVERY} u WHERE u.route = %s "
+        f"AND u.lane = f.lane AND u.state = 0 AND u.id < f.id AND ({' OR '.join(left)}))",
+        [route.name, *params],
     )

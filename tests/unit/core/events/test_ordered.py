@@ -19,7 +19,8 @@ from core.events import (
     deliver_pending,
 )
 from core.events.delivery import work
-from core.events.models import Delivery
+from core.events.inline import deliver as deliver_inline
+from core.events.models import Delivery, EventRecord
 from core.events.state import State
 from tests.unit.core.events.support import (
     Recorder,
@@ -293,3 +294,34 @@ def test_a_blocked_backlog_of_20000_costs_a_claim_milliseconds() -> None:
         assert not work(None, seconds=0).tally
     assert (time.monotonic() - started) / 10 < 0.25
     assert Delivery.objects.filter(state=State.READY).count() == 19_999
+
+
+@pytest.mark.parametrize("inline", [False, True])
+def test_what_was_given_back_still_holds_up_its_key(inline: bool) -> None:
+    """What is not tried again in the same run is not overtaken in it either."""
+    recorder = route(batch_size=2, atomic=True, max_attempts=1)
+
+    def behave(events: list[Event]) -> None:
+        if events[0].data["n"] == 0:
+            raise PartialFailure({events[0].id: "no"})
+
+    recorder.behave = behave
+    fire("a", "a", "a")
+    if inline:
+        deliver_inline(list(EventRecord.objects.values_list("id", flat=True)))
+    else:
+        deliver_pending()
+    assert recorder.batches() == [[0, 1]]
+    deliver_pending()
+    assert recorder.batches() == [[0, 1], [1, 2]]
+
+
+def test_an_event_of_another_run_is_not_overtaken() -> None:
+    """A delivery that takes only some events leaves those whose key has earlier ones."""
+    recorder = route()
+    fire("a", "b", "a")
+    first, _, last = EventRecord.objects.order_by("id").values_list("id", flat=True)
+    deliver_inline([last])
+    assert recorder.batches() == []
+    deliver_inline([first, last])
+    assert recorder.batches() == [[0], [2]]
