@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from asgiref.sync import sync_to_async
 from django.http import HttpResponseBase
@@ -119,7 +120,8 @@ def _rule(
 
 def _caller(request: Any, user_id: str | None) -> str:
     if user_id is not None:
-        return f"user:{user_id}"
+        # Without a slash, which parts the names in a key: else one user's could be another's.
+        return f"user:{quote(user_id, safe='', errors='backslashreplace')}"
     address = get_client_ip(request)
     if address is None:
         return "ip:unknown"

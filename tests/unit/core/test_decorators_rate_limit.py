@@ -32,7 +32,7 @@ class Member:
 
     is_authenticated = True
 
-    def __init__(self, pk: int) -> None:
+    def __init__(self, pk: int | str) -> None:
         self.pk = pk
 
 
@@ -416,6 +416,16 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def test_no_id_of_a_user_reads_like_another() -> None:
+    """Ids may be texts that users choose: the parts of a key still cannot be shifted."""
+    one = rate_limit(key="odd", limit=1, period=60)(lambda request: True)
+    other = rate_limit(key="odd/user:x", limit=1, period=60)(lambda request: True)
+    for view, pk in ((one, "x/user:y"), (other, "y"), (one, "\udc80")):
+        request = get("/")
+        request.user = Member(pk)  # type: ignore[assignment]  # all that is asked of a user
+        assert view(request)
 
 
 def test_every_call_passes_while_redis_is_down(
