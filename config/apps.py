@@ -46,6 +46,7 @@ def log_database_host() -> None:
 
 
 def _synchronise_schedule(using: str, **kwargs: Any) -> None:
-    from config.schedule import synchronise  # imports models, which exist only after set-up
+    from config.schedule import belongs_into, synchronise  # models exist only after set-up
 
-    synchronise(using=using)
+    if belongs_into(using):
+        synchronise(using=using)

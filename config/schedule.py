@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from django.db import router
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask, PeriodicTasks
 
 PREFIX = "signalbox: "
@@ -69,6 +70,11 @@ SCHEDULE = (
         "Records and announces a planned change of the fee; readers go by the time.",
     ),
 )
+
+
+def belongs_into(using: str) -> bool:
+    """Tell whether this is the database that beat reads, and not another one being migrated."""
+    return using == router.db_for_write(PeriodicTask)
 
 
 def synchronise(entries: Iterable[Entry] = SCHEDULE, *, using: str = "default") -> None:

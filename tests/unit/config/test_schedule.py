@@ -1,7 +1,9 @@
 """The schedule declared in code meets the one that people edit in the admin."""
 
 import pytest
+from django.apps import apps
 from django.core.management import call_command
+from django.db.models.signals import post_migrate
 from django_celery_beat.models import IntervalSchedule, PeriodicTask, PeriodicTasks
 
 from config.celery import app
@@ -103,3 +105,13 @@ def test_beat_hears_of_changes_and_only_of_changes() -> None:
     assert PeriodicTasks.last_change() == before
     synchronise([])
     assert PeriodicTasks.last_change() > before
+
+
+def test_another_database_gets_no_schedule() -> None:
+    """Migrating a second database leaves beat's alone."""
+    PeriodicTask.objects.all().delete()
+    config = apps.get_app_config("django_celery_beat")
+    post_migrate.send(sender=config, using="other", app_config=config)
+    assert not PeriodicTask.objects.exists()
+    post_migrate.send(sender=config, using="default", app_config=config)
+    assert PeriodicTask.objects.exists()
