@@ -32,7 +32,8 @@ def force_ipv4_database_url(url: str) -> str:
         # Not the value: it may hold a password.
         raise TypeError(f"url must be a text, got {type(url).__name__}")
     parts = _URL.fullmatch(url)
-    if parts is None or not _has_names(parts["hosts"]):
+    # An "@" behind the host ends a password with a "/": no lookup, no log of what is before it.
+    if parts is None or "@" in parts["rest"].partition("?")[0] or not _has_names(parts["hosts"]):
         logger.info("Database URL left alone: it has no host name.")
         return url
     if _keeps_its_name(parts["hosts"], parts["rest"]):

@@ -167,6 +167,10 @@ def _parse(url: str) -> dict[str, Any] | None:
         return None
     if database.get("ENGINE") not in ENGINES.values():
         return None
+    path = url.partition("://")[2].partition("?")[0].partition("/")[2]
+    if "@" in path and not database["ENGINE"].endswith("sqlite3"):
+        # A password with a "/" that is not percent-encoded: its rest is no name to be shown.
+        return None
     return database if database["NAME"] else None
 
 

@@ -191,9 +191,8 @@ def names_in(order_by: Order) -> list[str]:
 
 def _check_path(rows: models.QuerySet[Any, Any], name: str) -> None:
     # Django finds the first part of an unknown path at once, the rest only when the query runs.
-    path = name.split("__")
-    if name != "pk" and path[0] not in rows.query.annotations:
-        rows.query.names_to_path(path, rows.model._meta, fail_on_missing=True)
+    if name != "pk" and name not in rows.query.annotations:
+        rows.query.names_to_path(name.split("__"), rows.model._meta, fail_on_missing=True)
 
 
 def _window(rows: Rows[Row], params: PaginationParams) -> Rows[Row]:

@@ -120,7 +120,7 @@ class TestDatabaseConfig:
     """Towards `DATABASES`."""
 
     def test_postgresql(self) -> None:
-        """Connections are kept, checked, bounded in time, and prepare only what asks for it."""
+        """Connections are kept, checked and bounded in time."""
         config = DatabaseConfig(host="h", database="a", user="u", password="p", port=6543)
         assert config.to_django() == {
             "ENGINE": "django.db.backends.postgresql",
@@ -132,14 +132,14 @@ class TestDatabaseConfig:
             "DISABLE_SERVER_SIDE_CURSORS": False,
             "CONN_MAX_AGE": 60,
             "CONN_HEALTH_CHECKS": True,
-            "OPTIONS": {"connect_timeout": 5, "prepare_threshold": 2**31 - 1},
+            "OPTIONS": {"connect_timeout": 5},
         }
 
     def test_behind_a_pooler_that_mixes_sessions(self) -> None:
         """Nothing is prepared and no cursor stays open between transactions."""
         setting = DatabaseConfig(transaction_pooler=True).to_django()
         assert setting["DISABLE_SERVER_SIDE_CURSORS"] is True
-        assert setting["OPTIONS"]["prepare_threshold"] is None
+        assert "prepare_threshold" not in setting["OPTIONS"]  # Django then prepares nothing
 
     def test_a_pool(self) -> None:
         """A pool is psycopg's, and keeps connections instead of Django."""
@@ -184,6 +184,13 @@ class TestDatabaseConfig:
         """What cannot be used is refused with an example of what can."""
         with pytest.raises(ConfigurationError, match="postgresql://user:password@host"):
             DatabaseConfig.from_url(url)
+
+    def test_a_password_with_a_slash_is_refused(self) -> None:
+        """Its end is not taken for the name of the database, which is shown."""
+        with pytest.raises(ConfigurationError) as caught:
+            DatabaseConfig.from_url("postgresql://user:123/hunter2@db.example.com:5432/app")
+        assert "hunter2" not in str(caught.value)
+        assert DatabaseConfig.from_url("sqlite:////tmp/a@b.sqlite3").database == "/tmp/a@b.sqlite3"
 
     def test_a_bad_url_is_not_repeated(self) -> None:
         """A URL may hold a password."""

@@ -196,3 +196,13 @@ def test_without_settings() -> None:
         check=False,
     )
     assert done.stdout.strip() == "postgres:///a /srv/db.sqlite3", done.stderr
+
+
+def test_a_password_with_a_slash(lookups: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """What stands where the host should be may be part of a password: no lookup, no log of it."""
+    url = "postgresql://user:123/hunter2@db.example.com:5432/app"
+    with caplog.at_level("INFO"):
+        assert force_ipv4_database_url(url) == url
+    assert lookups == []
+    assert "hunter2" not in caplog.text
+    assert "123" not in caplog.text

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync
 from django.db import connection
+from django.db.models import Value
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -263,3 +264,13 @@ class TestKeysetPages:
             keyset_page(Shelf.objects.all(), order_by="lable")
         with pytest.raises(ValidationError, match=r"Book\.printed_on can be null"):
             keyset_page(Book.objects.all(), order_by="printed_on")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", ["number__x", "number__gt", "number__x__y", "-number__x"])
+def test_a_path_behind_an_annotation_is_refused(name: str) -> None:
+    """A computed value can be ordered by, but has nothing behind it; no query runs to find out."""
+    rows = Shelf.objects.annotate(number=Value(1))
+    assert paginate(rows, PaginationParams(), "-number").items == []
+    with pytest.raises(ValidationError, match="cannot be ordered by"):
+        paginate(rows, PaginationParams(), name)
