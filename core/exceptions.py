@@ -202,6 +202,11 @@ class ExternalServiceError(ServiceError):
     status_code = 502
     default_code = "EXTERNAL_SERVICE_ERROR"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The answer, and the request that it holds, are this process's own: they may be secret.
+        rebuild, arguments, state = super().__reduce__()
+        return rebuild, arguments, {name: v for name, v in state.items() if name != "response"}
+
 
 class CircuitOpenError(ExternalServiceError):
     """An external service keeps failing and is left alone for a while."""

@@ -158,8 +158,10 @@ def ordered(rows: Rows[Row], order_by: Order = None) -> Rows[Row]:
     """Return the rows in this order, else in theirs, then by key: so that pages never overlap.
 
     `order_by` is a name or several, with "-" before it for descending. Raises ValidationError for
-    an unknown field.
+    an unknown field, TypeError for rows that are no queryset.
     """
+    if not isinstance(rows, models.QuerySet):
+        raise TypeError(f"rows must be a queryset, got {type(rows).__name__}")
     terms: list[Any] = names_in(order_by)
     terms = terms or [*rows.query.order_by] or [*(rows.model._meta.ordering or ())]
     if terms in ([], ["pk"], ["-pk"]):

@@ -274,3 +274,10 @@ def test_a_path_behind_an_annotation_is_refused(name: str) -> None:
     assert paginate(rows, PaginationParams(), "-number").items == []
     with pytest.raises(ValidationError, match="cannot be ordered by"):
         paginate(rows, PaginationParams(), name)
+
+
+@pytest.mark.parametrize("rows", [None, [1, 2], "rows", Book])
+def test_only_querysets_have_pages(rows: Any) -> None:
+    """Anything else is refused by its type."""
+    with pytest.raises(TypeError, match="rows must be a queryset"):
+        paginate(rows, PaginationParams())

@@ -246,3 +246,14 @@ def test_a_listener_that_fails_does_not_fail_the_call(client: Any, server: Fault
         assert client.get(server.url).status_code == 200
     finally:
         external_call_finished.disconnect(fail)
+
+
+def test_the_answer_stays_in_the_process(client: Any, server: FaultServer) -> None:
+    """An error that travels to another process leaves what the service answered behind."""
+    with pytest.raises(ExternalServiceError) as raised:
+        client.get(server.url, "status/404", params={"key": SECRET})
+    assert raised.value.response.status_code == 404
+    travelled = pickle.dumps(raised.value)
+    assert SECRET.encode() not in travelled
+    assert pickle.loads(travelled).response is None
+    assert pickle.loads(travelled).details["status"] == 404
