@@ -225,7 +225,7 @@ class LifecycleQuerySet(models.QuerySet[Row, Row]):
 def _forget(objs: Iterable[Any]) -> None:
     # Their next save looks up what is in the database.
     for obj in objs:
-        obj._loaded = None
+        obj._loaded = obj._uncommitted = None
 
 
 LifecycleManager = models.Manager.from_queryset(LifecycleQuerySet, "LifecycleManager")

@@ -19,6 +19,7 @@ from core.rows.bulk import LifecycleManager
 from core.rows.changes import current, diff, names_of, snapshot, watched
 
 Values = dict[str, Any]
+Loaded = tuple[Collection[str], Collection[Any]]
 
 
 class LifecycleModel(models.Model):
@@ -39,7 +40,9 @@ class LifecycleModel(models.Model):
     track_bulk_changes: ClassVar[bool] = False
 
     # The values known to be in the database, as (attribute names, values); None: unknown.
-    _loaded: tuple[Collection[str], Collection[Any]] | None = None
+    _loaded: Loaded | None = None
+    # What was saved in a transaction that is not over.
+    _uncommitted: Loaded | None = None
     # While a save is under way: what was in the database.
     _before: Values | None = None
 
@@ -54,7 +57,7 @@ class LifecycleModel(models.Model):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what Django pickles; a copy looks up what is in the database when it is saved."""
-        return super().__getstate__() | {"_loaded": None}
+        return super().__getstate__() | {"_loaded": None, "_uncommitted": None}
 
     @classmethod
     def from_db(
@@ -107,17 +110,19 @@ class LifecycleModel(models.Model):
         if raw or not self.emits_events:
             return super().save_base(**options)
         begun = transaction.get_connection(using).in_atomic_block
-        certain = False
+        written = False
         try:
             with nullcontext() if begun else transaction.atomic(using=using):
                 self._before = self._old_values(using, force_insert, force_update, update_fields)
                 super().save_base(**options)
-            certain = not begun
+            written = True
         finally:
-            self._before = None
-            if not certain:
-                # The transaction may yet roll back: the next save looks up what is there.
+            self._before, saved = None, self._loaded
+            if begun or not written:
+                # It may yet be rolled back: until it is over, a save looks up what is there.
                 self._remember(None)
+        if begun:
+            self._know_after_commit(saved, using)
 
     def delete(self, using: str | None = None, keep_parents: bool = False) -> Any:
         """Remove the row, and announce it with all that goes with it in one transaction."""
@@ -130,6 +135,17 @@ class LifecycleModel(models.Model):
 
     def _remember(self, values: Values | None) -> None:
         self._loaded = None if values is None else (list(values), list(values.values()))
+        self._uncommitted = None
+
+    def _know_after_commit(self, saved: Loaded | None, using: str) -> None:
+        """Remember what was saved once that is committed, unless something came after it."""
+        self._uncommitted = saved
+
+        def know() -> None:
+            if self._uncommitted is saved:
+                self._loaded, self._uncommitted = saved, None
+
+        transaction.on_commit(know, using=using, robust=True)
 
     def _old_values(
         self,

@@ -436,6 +436,44 @@ class TestTransactions:
             shelf.save()
         assert said(events) == updated(label=("a", "b"))
 
+    def test_what_is_committed_is_known(self) -> None:
+        """The next save asks nothing about the row, though the one before was in a transaction."""
+        shelf = Shelf.objects.create(label="a")
+        shelf.label = "b"
+        with transaction.atomic():
+            shelf.save()
+        shelf.label = "c"
+        with CaptureQueriesContext(connection) as queries, capture_events() as events:
+            shelf.save()
+        assert said(events) == updated(label=("b", "c"))
+        assert not [query for query in queries if query["sql"].startswith("SELECT")]
+
+    @pytest.mark.parametrize("how", ["saved", "savepoint", "bulk", "reloaded"])
+    def test_what_came_later_in_the_transaction_counts(self, how: str) -> None:
+        """However a row went on, old values are those that the database holds."""
+        shelf = Shelf.objects.create(label="a")
+        with transaction.atomic():
+            shelf.label = "b"
+            shelf.save()
+            shelf.label = "c"
+            if how == "saved":
+                shelf.save()
+            elif how == "bulk":
+                Shelf.objects.bulk_update([shelf], ["label"])
+            elif how == "reloaded":
+                Shelf.objects.filter(pk=shelf.pk).update(label="c")
+                shelf.refresh_from_db()
+            else:
+                with transaction.atomic():
+                    shelf.save()
+                    transaction.set_rollback(True)
+        stored = Shelf.objects.values_list("label", flat=True).get()
+        assert stored == ("b" if how == "savepoint" else "c")
+        shelf.label = "d"
+        with capture_events() as events:
+            shelf.save()
+        assert said(events) == updated(label=(stored, "d"))
+
     def test_a_refused_event_refuses_the_row(self) -> None:
         """Without its event the row is not changed, even if the error is caught in between."""
 
