@@ -18,7 +18,7 @@ DEFAULTS: dict[str, Any] = {
     # Days that settled events and their history are kept; 0 keeps them for ever.
     "EVENTS_RETENTION_DAYS": 90,
     # Milliseconds that wake-ups are gathered before they are sent.
-    "EVENTS_WAKEUP_COALESCE_MS": 2,
+    "EVENTS_WAKEUP_COALESCE_MS": 1,
     # Seconds that a delivery task goes on before it makes room for other tasks.
     "EVENTS_TASK_SECONDS": 1.0,
     # Seconds that a delivery task without work listens to its doorbell; 0 switches it off.

@@ -46,15 +46,17 @@ _UNDER_WAY_MS = 300
 
 # Returns the numbers of the queues for which a message has to be sent.
 _RING = """
-local deaf, half = {}, #KEYS / 2
+local deaf, rung, half = {}, {}, #KEYS / 2
 for i = 1, half do
     local sign, bell = KEYS[i], KEYS[half + i]
     local there = redis.call('GET', sign)
     if not there then
         redis.call('SET', sign, ARGV[1], 'PX', ARGV[2])
         table.insert(deaf, i)
-    elseif there ~= ARGV[1] then
-        -- One item is enough, however many rang; nobody needs it for long.
+    elseif there ~= ARGV[1] and not rung[there] then
+        -- One item is enough, however many rang and for however many queues: who hears it looks at
+        -- all that it serves. Nobody needs it for long.
+        rung[there] = true
         redis.call('DEL', bell)
         redis.call('LPUSH', bell, 1)
         redis.call('PEXPIRE', bell, 2000)

@@ -35,7 +35,7 @@ _FAREWELL = 0.3
 
 # After a round of wake-ups the thread rests so many times as long as that took, within reason.
 _REST_SHARE = 4
-_SHORTEST_REST = 0.005
+_SHORTEST_REST = 0.002
 _LONGEST_REST = 0.01
 
 _NO_RETRY = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}

@@ -42,9 +42,10 @@ def invalidate(events: list[Event]) -> None:
 
 
 # Not `coalesce`: an older event of the same row may name keys that the newest does not. A batch
-# gathers the keys anyway. The lease is short: until it ends, a dead worker's entries are stale.
+# gathers the keys anyway. Until the lease ends, a dead worker's entries are stale;
+# it is as long as that of analytics, so that both are settled by one statement.
 _invalidated = GrowingRoute(
-    invalidate, name="cache.invalidate", queue="cache", batch_size=500, lease=15
+    invalidate, name="cache.invalidate", queue="cache", batch_size=500, lease=25
 )
 
 

@@ -70,7 +70,10 @@ class TemplateQuerySet(models.QuerySet["NotificationTemplate"]):
 
     def texts(self, names: set[str]) -> dict[tuple[str, str], tuple[str, str]]:
         """Return {(name, channel): (subject, body)} of the templates of these names."""
-        found = self.filter(name__in=names - {""})
+        names = names - {""}
+        if not names:
+            return {}
+        found = self.filter(name__in=names)
         return {(each.name, each.channel): (each.subject, each.body) for each in found}
 
 
