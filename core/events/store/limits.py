@@ -21,7 +21,6 @@ class Allowance:
 
     count: int
     grants: list[list[float]] = field(default_factory=list)
-    closed_for: float | None = None
 
 
 def allowed(db: Database, route: Route, limit: int, grants: str, now: float) -> Allowance:
