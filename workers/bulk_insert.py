@@ -13,12 +13,20 @@ from .redaction import to_json
 
 
 def insert_rows(
-    model: type[models.Model], rows: Sequence[dict[str, Any]], *, ignore_conflicts: bool = False
+    model: type[models.Model],
+    rows: Sequence[dict[str, Any]],
+    *,
+    ignore_conflicts: bool = False,
+    durable: bool = True,
 ) -> None:
     """Insert rows given as {column: value}, all with the same columns.
 
     Columns that are left out get the database's default. With `ignore_conflicts` a row that
     breaks a unique constraint is left out.
+
+    `durable=False` is for effects of atomic routes: on PostgreSQL the transaction then does not
+    wait for the disk. A crash of the server that forgets the rows forgets their settlement with
+    them, so that they are written again.
     """
     if not rows:
         return
@@ -28,7 +36,7 @@ def insert_rows(
         objects = [model(**row) for row in plain]
         model._base_manager.using(using).bulk_create(objects, ignore_conflicts=ignore_conflicts)
         return
-    statement = _statement(model, tuple(rows[0]), ignore_conflicts, using)
+    statement = _statement(model, tuple(rows[0]), ignore_conflicts, durable, using)
     with connections[using].cursor() as cursor:
         # One JSON parameter that PostgreSQL unfolds costs a fraction of a parameter per value.
         cursor.execute(statement, [to_json(rows).decode()])
@@ -36,7 +44,11 @@ def insert_rows(
 
 @lru_cache(maxsize=64)
 def _statement(
-    model: type[models.Model], columns: tuple[str, ...], ignore_conflicts: bool, using: str
+    model: type[models.Model],
+    columns: tuple[str, ...],
+    ignore_conflicts: bool,
+    durable: bool,
+    using: str,
 ) -> str:
     connection = connections[using]
     quote = connection.ops.quote_name
@@ -47,5 +59,6 @@ def _statement(
     return (
         f"INSERT INTO {quote(model._meta.db_table)} ({names})"
         f" SELECT {names} FROM json_to_recordset(%s::json) AS given({types})"
+        + ("" if durable else ", (SELECT set_config('synchronous_commit', 'off', true)) AS relaxed")
         + (" ON CONFLICT DO NOTHING" if ignore_conflicts else "")
     )

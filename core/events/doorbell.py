@@ -17,7 +17,6 @@ import secrets
 import threading
 import time
 from collections.abc import Iterable
-from typing import Any
 
 from celery import current_app
 
@@ -39,51 +38,108 @@ _YOUNG = 0.2
 _REST_SECONDS = 5.0
 _PATIENCE = 0.5
 
+# So many tasks listen for a queue at once: while one handles, the other hears the next ring.
+_LISTENERS = 2
+
 # The sign of a message that was sent and that no task has answered yet: whoever comes meanwhile
 # need not send another, since that task claims after it has put up its own sign.
 _UNDER_WAY = "sent"
 _UNDER_WAY_MS = 300
 
-# Returns the numbers of the queues for which a message has to be sent.
-_RING = """
-local deaf, rung, half = {}, {}, #KEYS / 2
+# A queue's signs are one sorted set: who listens, by the server's time at which the sign expires.
+_CLOCK = """
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+"""
+
+# Returns the numbers of the queues for which a message has to be sent: those where nobody listens,
+# and one of those whose only listener has not come to hear the last ring.
+_RING = (
+    _CLOCK
+    + """
+local sent, sent_until, most = ARGV[1], now + ARGV[2], tonumber(ARGV[3])
+local deaf, half = {}, #KEYS / 2
+local bells, short = {}, {}
 for i = 1, half do
-    local sign, bell = KEYS[i], KEYS[half + i]
-    local there = redis.call('GET', sign)
-    if not there then
-        redis.call('SET', sign, ARGV[1], 'PX', ARGV[2])
-        table.insert(deaf, i)
-    elseif there ~= ARGV[1] and not rung[there] then
-        -- One item is enough, however many rang and for however many queues: who hears it looks at
-        -- all that it serves. Nobody needs it for long.
-        rung[there] = true
-        redis.call('DEL', bell)
-        redis.call('LPUSH', bell, 1)
-        redis.call('PEXPIRE', bell, 2000)
+    local signs = KEYS[i]
+    local there = redis.call('ZRANGEBYSCORE', signs, now, '+inf')
+    local listeners = {}
+    for _, name in ipairs(there) do
+        if name ~= sent then table.insert(listeners, name) end
+    end
+    local expected = #listeners < #there
+    if #listeners == 0 then
+        if not expected then
+            redis.call('ZADD', signs, sent_until, sent)
+            redis.call('PEXPIRE', signs, 2000)
+            table.insert(deaf, i)
+        end
+    else
+        table.sort(listeners)
+        local who = table.concat(listeners, ' ')
+        if not bells[who] then
+            -- One item is enough, however many rang and for however many queues: who hears it
+            -- looks at all that it serves. Nobody needs it for long.
+            local bell = KEYS[half + i]
+            bells[who] = true
+            if redis.call('EXISTS', bell) == 0 then
+                redis.call('LPUSH', bell, 1)
+            elseif #listeners < most and not expected then
+                short[who] = true
+                table.insert(deaf, i)
+            end
+            redis.call('PEXPIRE', bell, 2000)
+        end
+        if short[who] then
+            redis.call('ZADD', signs, sent_until, sent)
+        end
     end
 end
 return deaf
 """
+)
 
 # Returns the numbers of the queues for which this task listens now.
-_PUT_UP = """
+_PUT_UP = (
+    _CLOCK
+    + """
+local me, sent, stay, most = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local mine = {}
-for i, sign in ipairs(KEYS) do
-    local there = redis.call('GET', sign)
-    if not there or there == ARGV[1] or there == ARGV[2] then
-        redis.call('SET', sign, ARGV[1], 'PX', ARGV[3])
+for i, signs in ipairs(KEYS) do
+    redis.call('ZREMRANGEBYSCORE', signs, '-inf', '(' .. now)
+    local known = redis.call('ZSCORE', signs, me)
+    if not known then redis.call('ZREM', signs, sent) end
+    if known or redis.call('ZCARD', signs) < most then
+        redis.call('ZADD', signs, now + stay, me)
+        redis.call('PEXPIRE', signs, math.max(stay, 2000))
         table.insert(mine, i)
     end
 end
 return mine
 """
+)
 
-# A sign is put up only where there is none, and taken down only by whoever put it up.
+# Only whoever put a sign up takes it down.
 _TAKE_DOWN = """
-for _, key in ipairs(KEYS) do
-    if redis.call('GET', key) == ARGV[1] then redis.call('DEL', key) end
-end
+for _, signs in ipairs(KEYS) do redis.call('ZREM', signs, ARGV[1]) end
 """
+
+
+class _Server:
+    """The Redis of the doorbell, and the scripts that it runs."""
+
+    def __init__(self, url: str) -> None:
+        self.client = redis.Redis.from_url(
+            url,
+            socket_timeout=_PATIENCE + conf.linger_seconds,
+            socket_connect_timeout=_PATIENCE,
+            # Not twice: a ring whose answer was lost would find its own sign, and take it
+            # for a message under way. What broke while idle is replaced by the pool.
+            retry=None,
+        )
+        self.ring = self.client.register_script(_RING)
+        self.put_up = self.client.register_script(_PUT_UP)
+        self.take_down = self.client.register_script(_TAKE_DOWN)
 
 
 class Doorbell:
@@ -95,19 +151,19 @@ class Doorbell:
     def after_fork(self) -> None:
         """Start afresh: connections do not survive a fork."""
         self._lock = threading.Lock()
-        self._client: Any = None
-        self._client_url: str | None = None
+        self._server: _Server | None = None
+        self._url: str | None = None
         self._resting_until = 0.0
 
     def ring(self, queues: Iterable[str]) -> dict[str, bool]:
         """Ring for these queues; return for each whether a task is there that will look."""
-        queues = list(queues)
-        client = self._connect()
-        if client is None:
+        queues = sorted(queues)
+        server = self._connect()
+        if server is None:
             return dict.fromkeys(queues, False)
         keys = [key(queue) for key in (_sign, _bell) for queue in queues]
         try:
-            deaf = client.eval(_RING, len(keys), *keys, _UNDER_WAY, _UNDER_WAY_MS)
+            deaf = server.ring(keys, [_UNDER_WAY, _UNDER_WAY_MS, _LISTENERS])
         except redis.RedisError as error:
             self._rest(error)
             return dict.fromkeys(queues, False)
@@ -115,28 +171,20 @@ class Doorbell:
 
     def listen(self, queues: Iterable[str]) -> Listener | None:
         """Return a listener for these queues, or None where there is no doorbell."""
-        client = self._connect()
+        server = self._connect()
         queues = sorted(queues)
-        if client is None or not queues or conf.linger_seconds <= 0:
+        if server is None or not queues or conf.linger_seconds <= 0:
             return None
-        return Listener(self, client, queues)
+        return Listener(self, server, queues)
 
-    def _connect(self) -> Any:
+    def _connect(self) -> _Server | None:
         url = doorbell_url()
         if url is None or redis is None or time.monotonic() < self._resting_until:
             return None
         with self._lock:
-            if self._client is None or self._client_url != url:
-                self._client = redis.Redis.from_url(
-                    url,
-                    socket_timeout=_PATIENCE + conf.linger_seconds,
-                    socket_connect_timeout=_PATIENCE,
-                    # Not twice: a ring whose answer was lost would find its own sign, and take it
-                    # for a message under way. What broke while idle is replaced by the pool.
-                    retry=None,
-                )
-                self._client_url = url
-            return self._client
+            if self._server is None or self._url != url:
+                self._server, self._url = _Server(url), url
+            return self._server
 
     def _rest(self, error: Exception) -> None:
         self._resting_until = time.monotonic() + _REST_SECONDS
@@ -148,11 +196,11 @@ class Doorbell:
 
 
 class Listener:
-    """A delivery task's ear at the door: one task at a time listens for a queue."""
+    """A delivery task's ear at the door: two of them at most listen for a queue."""
 
-    def __init__(self, bell: Doorbell, client: Any, queues: list[str]) -> None:
+    def __init__(self, bell: Doorbell, server: _Server, queues: list[str]) -> None:
         self._bell = bell
-        self._client = client
+        self._server = server
         self._queues = queues
         self._mine: list[str] = []
         self._name = secrets.token_hex(8)
@@ -183,7 +231,7 @@ class Listener:
                 self._fresh = False
                 return True
             keys = [_bell(queue) for queue in self._mine]
-            rung = self._client.blpop(keys, timeout=left)
+            rung = self._server.client.blpop(keys, timeout=left)
         except redis.RedisError as error:
             self._bell._rest(error)
             return False
@@ -197,7 +245,7 @@ class Listener:
         milliseconds = int(1000 * (_SIGN_SECONDS + conf.linger_seconds))
         signs = [_sign(queue) for queue in self._queues]
         self._signed_at = time.monotonic()
-        found = self._client.eval(_PUT_UP, len(signs), *signs, self._name, _UNDER_WAY, milliseconds)
+        found = self._server.put_up(signs, [self._name, _UNDER_WAY, milliseconds, _LISTENERS])
         mine = [self._queues[number - 1] for number in found]
         self._fresh = bool(set(mine) - set(self._mine))
         self._mine = mine
@@ -208,9 +256,7 @@ class Listener:
         if not self._mine:
             return False
         try:
-            self._client.eval(
-                _TAKE_DOWN, len(self._mine), *[_sign(queue) for queue in self._mine], self._name
-            )
+            self._server.take_down([_sign(queue) for queue in self._mine], [self._name])
         except redis.RedisError as error:
             self._bell._rest(error)
         self._mine = []
@@ -229,7 +275,7 @@ def doorbell_url() -> str | None:
 
 
 def _sign(queue: str) -> str:
-    return f"{_PREFIX}here:{queue}"
+    return f"{_PREFIX}signs:{queue}"
 
 
 def _bell(queue: str) -> str:

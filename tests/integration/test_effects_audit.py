@@ -56,6 +56,19 @@ def test_a_batch_is_one_statement(django_assert_num_queries: Any) -> None:
     assert AuditLog.objects.count() == 50
 
 
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+def test_writing_does_not_wait_for_the_disk() -> None:
+    """A crash forgets rows and settlement together, so only that transaction is relaxed."""
+    with capture_events() as events:
+        invoice_issued.send(sender=None, number="R1")
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL synchronous_commit = on")
+        write(events)
+        cursor.execute("SHOW synchronous_commit")
+        assert cursor.fetchone() == ("off",)
+
+
 def test_technical_events_are_not_audited() -> None:
     """A notification request makes no audit row, and not even a delivery."""
     notification_requested.send(sender=None, recipient_id="1", body="x")

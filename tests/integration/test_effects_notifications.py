@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from django.core import mail
+from django.db import connection, transaction
 from django.test import Client
 
 from config.demo.fakes import BAD_NUMBER, Failure, FakeServer, fake_server
-from core.events import Discard, EventSignal, deliver_pending, registry
+from core.events import Discard, EventSignal, capture_events, deliver_pending, registry
 from core.events.models import Delivery, EventRecord, Settlement
 from core.events.payload import decode
 from core.signals.notification_events import notification_requested
@@ -85,6 +87,20 @@ def test_an_sms_goes_out_and_its_outcome_is_kept(twilio: FakeServer) -> None:
     found = Notification.objects.get()
     assert (found.status, found.provider_id[:2]) == (Status.SENT, "SM")
     assert [item.data["To"] for item in twilio.received("twilio")] == [NUMBER]
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("ask", "waits"), [(ask, "off"), (ask_sms, "on")])
+def test_only_what_nobody_sends_is_written_without_the_disk(ask: Any, waits: str) -> None:
+    """A crash that forgot a queued SMS that was sent would have it sent again as another one."""
+    with capture_events() as events:
+        ask(recipient_id="7", body="Hi")
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL synchronous_commit = on")
+        routes.create_notifications([replace(event, delivery_id="d-1") for event in events])
+        cursor.execute("SHOW synchronous_commit")
+        assert cursor.fetchone() == (waits,)
 
 
 def test_numbers_and_texts_stay_out_of_the_second_event() -> None:

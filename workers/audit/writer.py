@@ -18,4 +18,4 @@ def write(events: Iterable[Event]) -> None:
     """Insert the audit rows of these events; a row that is there already stays as it is."""
     rows = chain.from_iterable(map(entries, events))
     while some := list(islice(rows, ROWS_PER_STATEMENT)):
-        insert_rows(AuditLog, some, ignore_conflicts=True)
+        insert_rows(AuditLog, some, ignore_conflicts=True, durable=False)

@@ -33,8 +33,11 @@ def create(asked: Sequence[tuple[Event, Draft]]) -> None:
     writer = _Writer([draft for _, draft in asked])
     rows = [row for event, draft in asked for row in writer.rows(event, draft)]
     _number(rows)
-    insert_rows(Notification, [row for row in rows if row["status"] != Status.PENDING])
-    _queue([row for row in rows if row["status"] == Status.PENDING])
+    pending = [row for row in rows if row["status"] == Status.PENDING]
+    through = [row for row in rows if row["status"] != Status.PENDING]
+    # What is queued may be sent at once, and must not be forgotten by a crash that happens then.
+    insert_rows(Notification, through, durable=bool(pending))
+    _queue(pending)
 
 
 def _number(rows: Sequence[dict[str, Any]]) -> None:

@@ -48,12 +48,12 @@ class Inbox:
 
     def clear(self) -> None:
         """Remove every message and every trace of the doorbell."""
-        names = [self._queue, f"signalbox:here:{self._queue}", f"signalbox:bell:{self._queue}"]
+        names = [self._queue, f"signalbox:signs:{self._queue}", f"signalbox:bell:{self._queue}"]
         self._client.delete(*names)
 
     def forget_signs(self) -> None:
         """Let whoever said to be listening be gone."""
-        self._client.delete(f"signalbox:here:{self._queue}")
+        self._client.delete(f"signalbox:signs:{self._queue}")
 
     def count(self) -> int:
         """Return how many messages wait."""

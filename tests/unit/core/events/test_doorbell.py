@@ -95,15 +95,55 @@ def test_who_puts_up_a_sign_late_looks_once_more(bell: Doorbell, queue: str) -> 
     assert listener.wait(soon()) is True
 
 
-def test_one_task_listens_for_a_queue(bell: Doorbell, queue: str, settings: Any) -> None:
-    """A second one need not stay."""
+def test_two_tasks_listen_for_a_queue(bell: Doorbell, queue: str, settings: Any) -> None:
+    """A third one need not stay."""
     settings.EVENTS_LINGER_SECONDS = 0.1
-    first, second = listen(bell, queue), listen(bell, queue)
-    assert second.wait(soon()) is False
-    assert second.leave() is False
+    first, second, third = (listen(bell, queue) for _ in range(3))
+    assert third.wait(soon()) is False
+    assert third.leave() is False
+    assert first.leave() is True
+    assert bell.ring([queue]) == {queue: True}
+    assert second.wait(soon()) is True
+    assert second.leave() is True
+    assert bell.ring([queue]) == {queue: False}
+
+
+def test_a_second_task_is_called_when_the_first_is_busy(bell: Doorbell, queue: str) -> None:
+    """A ring that nobody came to hear calls one more, once."""
+    first = listen(bell, queue)
+    assert bell.ring([queue]) == {queue: True}
+    assert bell.ring([queue]) == {queue: False}
+    assert bell.ring([queue]) == {queue: True}
+    second = listen(bell, queue)
     assert bell.ring([queue]) == {queue: True}
     assert first.leave() is True
-    assert bell.ring([queue]) == {queue: False}
+    assert second.leave() is True
+
+
+def test_the_task_that_waits_hears_the_bell(bell: Doorbell, queue: str, settings: Any) -> None:
+    """Of two listeners one handles what there is, and the ring reaches the other."""
+    settings.EVENTS_LINGER_SECONDS = 5
+    listen(bell, queue)
+    idle = listen(bell, queue)
+    assert bell.ring([queue]) == {queue: True}
+    assert idle.wait(soon()) is True
+
+
+def test_one_ring_is_enough_for_all_queues_of_a_task(
+    bell: Doorbell, queue: str, settings: Any
+) -> None:
+    """Who is awake looks at all that it serves; who serves less is woken for that by itself."""
+    settings.EVENTS_LINGER_SECONDS = 0.3
+    other = f"{queue}-other"
+    both, one = bell.listen([queue, other]), bell.listen([other])
+    assert both is not None
+    assert one is not None
+    both.come()
+    one.come()
+    assert bell.ring([queue, other]) == {queue: True, other: True}
+    assert both.wait(soon()) is True
+    assert one.wait(soon()) is True
+    assert both.wait(soon()) is False
 
 
 def test_leaving_takes_down_only_ones_own_sign(bell: Doorbell, queue: str, inbox: Inbox) -> None:
@@ -166,7 +206,7 @@ def test_nothing_is_lost_between_the_last_look_and_the_next_message(
             if listener.leave():
                 take()
 
-    in_threads(2, ring)
+    in_threads(3, ring)
     assert handled[0] == rounds
 
 
@@ -175,8 +215,10 @@ def test_a_connection_that_broke_while_idle_is_replaced(
 ) -> None:
     """As after a restart of the server, or its limit for idle clients: no need to rest."""
     bell.ring([queue])
+    server = bell._connect()
+    assert server is not None
     with closing(redis.Redis.from_url(redis_url)) as admin:
-        admin.client_kill_filter(_id=str(bell._connect().client_id()))
+        admin.client_kill_filter(_id=str(server.client.client_id()))
     assert bell.ring([queue]) == {queue: True}
     assert bell._resting_until == 0.0
 
