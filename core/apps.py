@@ -10,7 +10,9 @@ class CoreConfig(AppConfig):
 
     def ready(self) -> None:
         from core.checks import check_roles
+        from core.middleware.security_checks import check_security_headers
         from core.rows.relations import watch_relations
 
         watch_relations()
         register(check_roles, "signalbox")
+        register(check_security_headers, "signalbox")
