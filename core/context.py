@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -18,11 +19,16 @@ class Context:
     tenant_id: str | None = None
     correlation_id: str | None = None
     causation_id: UUID | None = None
+    # The W3C trace that the request belongs to: 32 hexadecimal digits. Events do not carry it.
+    trace_id: str | None = None
     # What the actor is in the tenant. Events do not carry it.
     roles: tuple[str, ...] = ()
 
 
 _current: ContextVar[Context] = ContextVar("signalbox_context", default=Context())
+_fields: ContextVar[Mapping[str, Any]] = ContextVar(
+    "signalbox_log_fields", default=MappingProxyType({})
+)
 _UNCHANGED: Any = object()
 
 
@@ -75,6 +81,26 @@ def using_context(context: Context) -> Iterator[Context]:
         yield context
     finally:
         _current.reset(token)
+
+
+@contextmanager
+def bound_fields(**fields: Any) -> Iterator[None]:
+    """Give every log record of the block these fields, besides those of the blocks around it."""
+    token = _fields.set({**_fields.get(), **fields})
+    try:
+        yield
+    finally:
+        _fields.reset(token)
+
+
+def current_fields() -> Mapping[str, Any]:
+    """Return the fields that log records carry here; not to be changed."""
+    return _fields.get()
+
+
+def set_fields(fields: Mapping[str, Any]) -> None:
+    """Make these the fields of log records until something else is set."""
+    _fields.set(fields)
 
 
 def _as_id(name: str, value: Any) -> str | None:

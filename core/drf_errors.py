@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.signals import got_request_exception
 
-from core.error_responses import ErrorResponse, error_response, log_once
+from core.error_responses import ErrorResponse, error_response, log_once, mark_logged
 from core.exceptions import (
     AppException,
     AuthenticationError,
@@ -68,7 +68,10 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response:
     told = _from_drf(error) if isinstance(error, APIException) else error_response(error)
     if told.status >= 500:
         got_request_exception.send(sender=exception_handler, request=context.get("request"))
-    return Response(told.body, status=told.status, headers=dict(told.headers))
+    response = Response(told.body, status=told.status, headers=dict(told.headers))
+    if told.status >= 500:
+        mark_logged(response)
+    return response
 
 
 def _from_drf(error: APIException) -> ErrorResponse:

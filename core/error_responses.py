@@ -14,7 +14,9 @@ from typing import Any
 from django import db
 from django.conf import settings
 from django.core import exceptions as django_errors
-from django.http import Http404
+from django.http import Http404, HttpRequest
+from django.http.response import HttpResponseBase
+from django.utils.encoding import escape_uri_path
 
 from core.exceptions import (
     AppException,
@@ -39,17 +41,21 @@ class ErrorResponse:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def error_response(error: BaseException) -> ErrorResponse:
+def error_response(error: BaseException, request: HttpRequest | None = None) -> ErrorResponse:
     """Return what a caller is told about `error`, and log it when it is our fault (5xx).
 
-    The record has the traceback, and is written once per exception however many layers ask.
-    Raises TypeError when `error` is not an exception.
+    The record has the traceback, and is written once per exception however many layers ask. With
+    the request it has method, path and status too, and other errors become a line at INFO. Raises
+    TypeError when `error` is not an exception.
     """
     if not isinstance(error, BaseException):
         raise TypeError(f"error must be an exception, got {error!r}")
     told = as_app_exception(error)
+    facts = {} if request is None else _facts(request, told.status_code)
     if told.status_code >= 500:
-        log_once(error, told.error_code)
+        log_once(error, told.error_code, facts)
+    elif request is not None:
+        _log_refusal(error, told.error_code, facts)
     return ErrorResponse(told.status_code, told.to_dict(), dict(told.headers))
 
 
@@ -70,15 +76,37 @@ def as_app_exception(error: BaseException) -> AppException:
     return AppException(_UNKNOWN, details=_internals(error))
 
 
-def log_once(error: BaseException, error_code: str) -> None:
-    """Log an exception with its traceback, unless that was done before."""
+def log_once(error: BaseException, error_code: str, facts: Mapping[str, Any] | None = None) -> None:
+    """Log an exception with its traceback and these facts, unless that was done before."""
     if getattr(error, "_is_logged", False):
         return
-    logger.error("%s: %s", error_code, type(error).__qualname__, exc_info=error)
+    name = type(error).__qualname__
+    logger.error("%s: %s", error_code, name, exc_info=error, extra=dict(facts or {}))
     try:
         error._is_logged = True  # type: ignore[attr-defined]  # exceptions take attributes
     except AttributeError:  # but frozen ones, which are then logged by each layer
         pass
+
+
+def mark_logged(response: HttpResponseBase) -> None:
+    """Have Django write no line of its own for the response: one was written, with the error."""
+    response._has_been_logged = True  # type: ignore[attr-defined]  # what django.utils.log asks
+
+
+def _facts(request: HttpRequest, status: int) -> dict[str, Any]:
+    # Quoted as in the URL, so no path can begin a line of its own; queries may hold secrets.
+    path = escape_uri_path(request.path)
+    return {"method": request.method, "path": path, "status": status}
+
+
+def _log_refusal(error: BaseException, error_code: str, facts: Mapping[str, Any]) -> None:
+    name = type(error).__qualname__
+    if isinstance(error, django_errors.SuspiciousOperation):
+        # Where Django reports these, and where people who look for attacks read.
+        security = logging.getLogger(f"django.security.{type(error).__name__}")
+        security.warning("%s: %s", error_code, name, extra=dict(facts))
+    else:
+        logger.info("%s: %s", error_code, name, extra=dict(facts))
 
 
 def _messages(error: django_errors.ValidationError) -> dict[str, list[str]]:

@@ -10,10 +10,8 @@ from functools import lru_cache
 from uuid import UUID
 
 from core.context import current_context
+from core.tracing import CORRELATION, TENANT, TRACE
 
-CORRELATION = "X-Correlation-ID"
-TENANT = "X-Tenant-ID"
-TRACE = "traceparent"
 IDEMPOTENCY = "Idempotency-Key"
 # What another origin may see; anything else may be a key of the first one's.
 PUBLIC = frozenset(
@@ -67,7 +65,8 @@ def complete(headers: dict[str, str], token: str, idempotency_key: str | None) -
     if idempotency_key is not None:
         ours[IDEMPOTENCY] = idempotency_key
     if context.correlation_id is not None:
-        ours[TRACE] = f"00-{_trace_id(context.correlation_id)}-{secrets.token_hex(8)}-01"
+        trace_id = context.trace_id or _trace_id(context.correlation_id)
+        ours[TRACE] = f"00-{trace_id}-{secrets.token_hex(8)}-01"
         if fits(context.correlation_id):
             ours[CORRELATION] = context.correlation_id
     if context.tenant_id is not None and fits(context.tenant_id):

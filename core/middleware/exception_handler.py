@@ -21,7 +21,7 @@ from django.http.response import HttpResponseBase
 from django.views import defaults
 from django.views.csrf import csrf_failure as csrf_page
 
-from core.error_responses import error_response
+from core.error_responses import error_response, mark_logged
 from core.exceptions import AppException, AuthorizationError, NotFoundError, ValidationError
 
 
@@ -45,13 +45,22 @@ class ExceptionHandlerMiddleware:
 
     def process_exception(self, request: HttpRequest, error: Exception) -> JsonResponse | None:
         """Return the response to an error of a view, or None where Django's page is wanted."""
-        if not (isinstance(error, AppException) or wants_json(request)):
-            return None
-        response = _answer(error)
-        if response.status_code >= 500:
-            # As Django does for errors that it answers itself; error trackers live on it.
-            got_request_exception.send(sender=type(self), request=request)
-        return response
+        return answer_to(request, error)
+
+
+def answer_to(request: HttpRequest, error: Exception) -> JsonResponse | None:
+    """Return the response to an error, or None where Django's page is wanted; log it once.
+
+    Our own failures (5xx) are logged with their traceback, what callers did wrong as one line at
+    INFO. Both have method, path and status.
+    """
+    if not (isinstance(error, AppException) or wants_json(request)):
+        return None
+    response = _answer(error, request)
+    if response.status_code >= 500:
+        # As Django does for errors that it answers itself; error trackers live on it.
+        got_request_exception.send(sender=ExceptionHandlerMiddleware, request=request)
+    return response
 
 
 def wants_json(request: HttpRequest) -> bool:
@@ -98,9 +107,12 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     return csrf_page(request, reason)
 
 
-def _answer(error: Exception) -> JsonResponse:
-    told = error_response(error)
-    return JsonResponse(told.body, status=told.status, headers=dict(told.headers))
+def _answer(error: Exception, request: HttpRequest | None = None) -> JsonResponse:
+    told = error_response(error, request)
+    response = JsonResponse(told.body, status=told.status, headers=dict(told.headers))
+    if request is not None:
+        mark_logged(response)
+    return response
 
 
 def _json(error: AppException) -> JsonResponse:

@@ -1,0 +1,184 @@
+"""Tells who sends a request: by a bearer token, or by Django's session.
+
+MIDDLEWARE = [
+    ...,
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "core.middleware.auth_middleware.AuthMiddleware",
+]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AnonymousUser
+from django.core.exceptions import ValidationError as FieldError
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.utils.cache import patch_vary_headers
+from django.utils.functional import SimpleLazyObject
+
+from core.context import changed, current_context, set_context
+from core.jwt import key_ring, verified_claims
+from core.jwt.claims import refused
+from core.middleware.exception_handler import answer_to
+from core.middleware.scope import RequestScope
+from core.roles import is_active
+
+Claims = dict[str, Any]
+# What is no key of a user: a text for a number, one beyond all numbers, no UUID.
+_NO_KEY = (ValueError, TypeError, OverflowError, FieldError)
+
+
+class AuthMiddleware:
+    """Sets `request.user` and the context's actor from a bearer token, or from the session.
+
+    A token that is not valid, or whose user is unknown or inactive, ends the request with 401. A
+    valid one wins over a session, and spares the request the CSRF check. Without either the
+    request passes as anonymous. `request.token_claims` are the claims, None without a token.
+    """
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        self.get_response = get_response
+        self._is_async = iscoroutinefunction(get_response)
+        if self._is_async:
+            markcoroutinefunction(self)
+        key_ring()  # keys that cannot be used stop the start, not a request
+
+    def __call__(self, request: HttpRequest) -> Any:
+        if self._is_async:
+            return self._acall(request)
+        with RequestScope(request) as scope:
+            token = bearer_token(request)
+            try:
+                if token is not None:
+                    claims = verified_claims(token)
+                    _accept(request, _active(_user(claims)), claims)
+                else:
+                    self._recognise(request)
+            except Exception as error:
+                return _challenged(_answered(request, error), token)
+            return _challenged(scope.kept_in(self.get_response(request)), token)
+
+    async def _acall(self, request: HttpRequest) -> HttpResponseBase:
+        with RequestScope(request) as scope:
+            token = bearer_token(request)
+            try:
+                if token is not None:
+                    claims = verified_claims(token)
+                    _accept(request, _active(await _auser(claims)), claims)
+                else:
+                    await self._arecognise(request)
+            except Exception as error:
+                return _challenged(_answered(request, error), token)
+            return _challenged(scope.kept_in(await self.get_response(request)), token)
+
+    def _recognise(self, request: Any) -> None:
+        if _may_have_user(request):
+            _is_known(request, request.user)
+
+    async def _arecognise(self, request: Any) -> None:
+        if _may_have_user(request):
+            is_loaded = not _is_lazy(request) or not hasattr(request, "auser")
+            _is_known(request, request.user if is_loaded else await request.auser())
+
+
+def bearer_token(request: HttpRequest) -> str | None:
+    """Return the token of an `Authorization: Bearer` header; None for no or another scheme."""
+    scheme, _, token = request.META.get("HTTP_AUTHORIZATION", "").strip().partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
+def _user(claims: Claims) -> Any:
+    try:
+        return _users(claims).first()
+    except _NO_KEY:
+        return None
+
+
+async def _auser(claims: Claims) -> Any:
+    try:
+        return await _users(claims).afirst()
+    except _NO_KEY:
+        return None
+
+
+def _users(claims: Claims) -> QuerySet[Any]:
+    subject = claims["sub"]
+    users = get_user_model()._default_manager
+    # Python reads " 1 ", "+1" and "0_1" as the number 1: a subject has one spelling only.
+    if str(get_user_model()._meta.pk.to_python(subject)) != subject or "\x00" in subject:
+        return users.none()
+    return users.filter(pk=subject).order_by()
+
+
+def _active(user: Any) -> Any:
+    if user is None or not is_active(user):
+        raise refused("of no active user")
+    return user
+
+
+def _accept(request: Any, user: Any, claims: Claims) -> None:
+    roles = _roles(claims)
+    request.token_claims = claims
+    # A browser sends cookies on its own, but no such header: there is nothing to forge.
+    request._dont_enforce_csrf_checks = True
+    _is_known(request, user)
+    set_context(changed(current_context(), roles=roles))
+
+
+def _roles(claims: Claims) -> tuple[str, ...]:
+    name = getattr(settings, "JWT_ROLES_CLAIM", None)
+    roles = claims.get(name, ()) if name else ()
+    if not isinstance(roles, list | tuple) or not all(isinstance(role, str) for role in roles):
+        raise refused("roles that are no list of names")
+    return tuple(roles)
+
+
+def _is_known(request: Any, user: Any) -> None:
+    """Have request.user, request.auser() and the context say the same."""
+
+    async def auser() -> Any:
+        # Not `user`: a view may log somebody in or out.
+        return request.user
+
+    request.user, request.auser = user, auser
+    if user.is_authenticated:
+        set_context(changed(current_context(), actor_id=str(user.pk)))
+
+
+def _may_have_user(request: Any) -> bool:
+    request.token_claims = None
+    if not hasattr(request, "user"):
+        _is_known(request, AnonymousUser())
+        return False
+    # Without the cookie of a session there is nobody to look up, unless others have done it.
+    return settings.SESSION_COOKIE_NAME in request.COOKIES or not _is_lazy(request)
+
+
+def _is_lazy(request: Any) -> bool:
+    return isinstance(request.user, SimpleLazyObject)
+
+
+def _answered(request: HttpRequest, error: Exception) -> HttpResponseBase:
+    response = answer_to(request, error)
+    if response is None:
+        raise error
+    return response
+
+
+def _challenged(response: HttpResponseBase, token: str | None) -> HttpResponseBase:
+    headers: Mapping[str, str] = response.headers
+    if response.status_code == 401 and "WWW-Authenticate" not in headers:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    if token is not None:
+        patch_vary_headers(response, ("Authorization",))
+    return response
