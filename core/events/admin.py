@@ -36,6 +36,8 @@ _BATCH = 1000
 # How soon after an event its history is looked for; further away, the search does that.
 _HISTORY = timedelta(hours=1)
 _SHOWN = 100
+# Lines of a payload that are seen without scrolling.
+_MOST_LINES = 30
 # The clock that made an id may be ahead of the database's by this much.
 _CLOCKS = timedelta(hours=1)
 # Events without an index on what is searched: so many of the newest are looked through.
@@ -104,7 +106,9 @@ class EventRecordAdmin(ReadOnlyAdmin):
         except EventPayloadError as error:
             return error.message
         text = json.dumps(data, indent=2, ensure_ascii=False, default=str)
-        return format_html('<pre style="white-space: pre-wrap">{}</pre>', text)
+        # Not <pre>, whose long lines would need a style of their own, which a policy may forbid.
+        area = '<textarea class="vLargeTextField" rows="{}" readonly>{}</textarea>'
+        return format_html(area, min(text.count("\n") + 1, _MOST_LINES), text)
 
     @admin.display(description="deliveries")
     def open_deliveries(self, record: EventRecord) -> str | SafeString:
