@@ -27,7 +27,7 @@ from core.events.suggest import did_you_mean
 from core.exceptions import ValidationError
 from core.helpers import shortened
 
-_SIGNER = Signer(salt="core.db_toolkit.keyset")
+_SALT = "core.db_toolkit.keyset"
 
 
 @dataclass(frozen=True)
@@ -139,11 +139,11 @@ class Keyset(Generic[Row]):
 
     def _cursor(self, row: Row) -> str:
         values = [field.value_to_string(row) for field, _ in self._terms]
-        return _SIGNER.sign_object([self._label, self._order, values])
+        return Signer(salt=_SALT).sign_object([self._label, self._order, values])
 
     def _read(self, cursor: str) -> list[Any]:
         try:
-            label, order, values = _SIGNER.unsign_object(cursor)
+            label, order, values = Signer(salt=_SALT).unsign_object(cursor)
             if (label, order) == (self._label, self._order):
                 return [f.to_python(v) for (f, _), v in zip(self._terms, values, strict=True)]
         except (BadSignature, FieldValueError, ValueError, TypeError, AttributeError) as error:
