@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+REDACTED = "[redacted]"
+
 # Parts that give a secret away wherever they stand in a name: `passwordHash`, `x-api-key`.
 _SECRET_PARTS = (
     "password",

@@ -1,29 +1,24 @@
-"""Logging: one line of text per record on standard error, in every process."""
+"""Logging: one line per record, in one format, of every process; see `core.logs`."""
 
-__all__ = ["LOGGING"]
+__all__ = ["LOGGING", "LOG_SLOW_QUERIES_MS"]
+
+import sys
+
+from core.logs import logging_config, service_name
 
 from .environment import env
 
 LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
-LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", LEVELS)
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {
-        "line": {
-            "format": "%(asctime)s.%(msecs)03d %(levelname)s %(name)s %(message)s",
-            "datefmt": "%Y-%m-%dT%H:%M:%S",
-        }
-    },
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": LOG_LEVEL},
-    "loggers": {
-        # Django gives its own logger handlers of its own; the one at the root is enough.
-        "django": {"handlers": [], "level": LOG_LEVEL, "propagate": True},
-        # One line per second saying that the sweep was sent, and one that it was received; the
-        # worker's line that it is done, with its result, is enough.
-        "celery.beat": {"level": "WARNING"},
-        "celery.worker.strategy": {"level": "WARNING"},
-    },
-}
+# Milliseconds from which a statement is logged, without its parameters; 0: none is.
+LOG_SLOW_QUERIES_MS = env.integer("LOG_SLOW_QUERIES_MS", 0)
+
+LOGGING = logging_config(
+    service=env.text("LOG_SERVICE") or service_name(sys.argv),
+    level=env.choice("LOG_LEVEL", "INFO", LEVELS),
+    format=env.choice("LOG_FORMAT", "text", ["text", "json"]),
+    file=env.text("LOG_FILE") or None,
+    file_bytes=env.integer("LOG_FILE_BYTES", 50_000_000, minimum=10_000),
+    file_backups=env.integer("LOG_FILE_BACKUPS", 5, minimum=1),
+    handlers={path: {"class": path} for path in env.words("LOG_HANDLERS")},
+)

@@ -1,0 +1,80 @@
+"""The one logging configuration of all processes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+_FORMATS = ("text", "json")
+_OF_DESTINATIONS = ("level", "filters", "formatter")
+
+# These would otherwise have handlers of their own, and every line would come twice or in another
+# format: Django's, those of its development server, granian's.
+_OWN_HANDLERS = ("django", "django.server", "_granian", "granian.access")
+# A line per second saying that the sweep was sent, and one that it was received; the worker's line
+# that it is done, with its result, is enough.
+_LEVEL_OF = {"celery.beat": "WARNING", "celery.worker.strategy": "WARNING"}
+
+
+def logging_config(
+    *,
+    service: str,
+    level: str = "INFO",
+    format: str = "text",
+    file: str | None = None,
+    file_bytes: int = 50_000_000,
+    file_backups: int = 5,
+    handlers: Mapping[str, Mapping[str, Any]] | None = None,
+    loggers: Mapping[str, Mapping[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """Return the configuration for `logging.config.dictConfig`: what Django's LOGGING takes.
+
+    `service` names the process in each line. Lines go to standard error, to `file` if there is one
+    (rotated at `file_bytes`, so many older ones are kept) and to `handlers`: by a name of yours
+    what dictConfig takes, with the dotted path of a `class`. `loggers` sets levels of single
+    loggers.
+    Raises ValueError for an unknown level or format.
+    """
+    if level not in _LEVELS or format not in _FORMATS:
+        raise ValueError(f"{level!r} or {format!r} is not one of {_LEVELS}, {_FORMATS}")
+    found: dict[str, Mapping[str, Any]] = {"console": {"class": "core.logs.destinations.Console"}}
+    if file:
+        found["file"] = {
+            "class": "core.logs.destinations.SharedFile",
+            "path": str(file),
+            "max_bytes": file_bytes,
+            "backups": file_backups,
+        }
+    found.update(handlers or {})
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "line": {
+                "()": "core.logs.formatter.LineFormatter",
+                "service": service,
+                "format": format,
+            }
+        },
+        "handlers": {name: _destination(name, given) for name, given in found.items()},
+        "root": {"handlers": list(found), "level": level},
+        "loggers": {
+            **{name: {"handlers": [], "propagate": True} for name in _OWN_HANDLERS},
+            **{name: {"level": known} for name, known in _LEVEL_OF.items()},
+            **(loggers or {}),
+        },
+    }
+
+
+def _destination(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    known = {key: given[key] for key in _OF_DESTINATIONS if key in given}
+    options = {key: value for key, value in given.items() if key not in {*known, "class"}}
+    return {
+        "()": "core.logs.destinations.Destination",
+        "formatter": "line",
+        **known,
+        "label": f"{name} ({options['path']})" if "path" in options else name,
+        "factory": given["class"],
+        "options": options,
+    }
