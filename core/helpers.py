@@ -102,6 +102,16 @@ def get_client_ip(request: Any) -> str | None:
     return _last_untrusted([hop for hop in hops if hop], trusted)
 
 
+def is_trusted_proxy(request: Any) -> bool:
+    """Tell whether a request comes directly from one of `TRUSTED_PROXIES`.
+
+    Raises `ConfigurationError` for a bad `TRUSTED_PROXIES`.
+    """
+    trusted = _networks(_proxies(getattr(settings, "TRUSTED_PROXIES", ())))
+    address, _ = _HOPS.get_client_ip({"REMOTE_ADDR": request.META.get("REMOTE_ADDR", "")})
+    return address is not None and any(address in network for network in trusted)
+
+
 def _last_untrusted(hops: list[str], trusted: tuple[Network, ...]) -> str | None:
     client = None
     for hop in reversed(hops):

@@ -6,6 +6,7 @@ worker and beat refuse to start (see `config.checks`).
 """
 
 from .apps import *
+from .auth import *
 from .cache import *
 from .callers import *
 from .celery import *

@@ -22,13 +22,17 @@ from .environment import VAR_DIR, env
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
 
+# In the order of core.middleware.order, which `manage.py check` verifies.
 MIDDLEWARE = [
+    "core.middleware.request_context.RequestContextMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "core.middleware.security.SecurityHeadersMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "core.middleware.auth_middleware.AuthMiddleware",
+    "core.middleware.tenant.TenantMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "core.middleware.exception_handler.ExceptionHandlerMiddleware",
