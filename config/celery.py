@@ -1,18 +1,22 @@
 """The Celery app of this project: `celery -A config.celery worker`."""
 
+import logging.config
 import os
 from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 from celery import Celery
-from celery.signals import import_modules, worker_process_init
+from celery.signals import import_modules, setup_logging, worker_process_init
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from config import garbage, redis_transport
 from config.checks import require_valid_environment
+from core import task_context
 
 redis_transport.install()
+task_context.connect()
 worker_process_init.connect(garbage.spare)
 
 app = Celery("signalbox")
@@ -28,3 +32,9 @@ def refuse_bad_environment(**kwargs: Any) -> None:
     except ImproperlyConfigured as error:
         # Celery logs and swallows an ordinary exception of a signal handler.
         raise SystemExit(str(error)) from error
+
+
+@setup_logging.connect
+def configure_logging(**kwargs: Any) -> None:
+    """Have workers and beat log as every process does, and Celery bring no handlers."""
+    logging.config.dictConfig(settings.LOGGING)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import time
 from collections.abc import Callable
 from typing import Any
@@ -24,14 +23,12 @@ from core.decorators.calls import (
     wrapped,
 )
 from core.error_responses import as_app_exception
-from core.redaction import is_secret
-
-logger = logging.getLogger(__name__)
+from core.redaction import REDACTED, is_secret
+from core.utils.logger import log_api_request
 
 # Bytes of a body that are read for the log, and characters that are written.
 _MAX_BODY = 64 * 1024
 _MAX_SHOWN = 2000
-_REDACTED = "[redacted]"
 # The user cannot be looked up; the view may do without.
 _UNKNOWN = "unknown"
 
@@ -86,18 +83,15 @@ class _Record:
 
     def write(self, status: int | None) -> None:
         """Write the line, and mark the request so that nobody writes another."""
-        facts = {
-            "method": self._request.method,
-            # Quoted as in the URL, so no path can begin a line of its own.
-            "path": escape_uri_path(self._request.path),
-            "status": status,
-            "duration_ms": round((time.perf_counter() - self._began) * 1000, 1),
-            "user_id": self._user_id,
-        }
-        if self._body is not None:
-            facts["body"] = self._body
-        line = " ".join(f"{name}={value}" for name, value in facts.items())
-        logger.info("request %s", line, extra={"request_facts": facts})
+        log_api_request(
+            method=self._request.method,
+            # Quoted as in the URL.
+            path=escape_uri_path(self._request.path),
+            status=status,
+            duration=time.perf_counter() - self._began,
+            user_id=self._user_id,
+            **({} if self._body is None else {"body": self._body}),
+        )
         django_request(self._request).is_logged = True  # type: ignore[attr-defined]  # our mark
 
 
@@ -149,7 +143,7 @@ def _shown(value: Any) -> str:
 
 def _redacted(value: Any) -> Any:
     if isinstance(value, dict):
-        return {k: _REDACTED if is_secret(k) else _redacted(v) for k, v in value.items()}
+        return {k: REDACTED if is_secret(k) else _redacted(v) for k, v in value.items()}
     if isinstance(value, list):
         return [_redacted(item) for item in value]
     return value

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 from django.db import transaction
 
-from core.context import Context, using_context
+from core.context import Context, bound_fields, using_context
 from core.events.errors import HandlerQuit, LeaseLost
 from core.events.event import Event
 from core.events.holding import Holding
@@ -25,7 +26,7 @@ def call(holding: Holding, route: Route, units: list[Unit]) -> Exception | None:
     try:
         events = [unit.fresh_event() for unit in units]
         holding.calling = {id for unit in units for id in unit.ids}
-        with using_context(context_of(events)):
+        with using_context(context_of(events)), bound_fields(**fields_of(route, events)):
             if route.atomic:
                 _call_atomically(holding, route, units, events)
             else:
@@ -63,6 +64,19 @@ def context_of(events: Sequence[Event]) -> Context:
         return values.pop() if len(values) == 1 else None
 
     return Context(common("actor_id"), common("tenant_id"), common("correlation_id"), None)
+
+
+def fields_of(route: Route, events: Sequence[Event]) -> dict[str, Any]:
+    """Return what log records say about the call of a route with these events."""
+    if len(events) > 1:
+        return {"route": route.name, "events": len(events)}
+    (event,) = events
+    return {
+        "route": route.name,
+        "event_id": event.id,
+        "delivery_id": event.delivery_id,
+        "attempt": event.attempt,
+    }
 
 
 def is_order(error: BaseException) -> bool:

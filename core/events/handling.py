@@ -6,7 +6,8 @@ import logging
 import time
 from collections.abc import Iterable, Sequence
 
-from core.events.calls import call
+from core.context import bound_fields, using_context
+from core.events.calls import call, context_of, fields_of
 from core.events.errors import LeaseLost
 from core.events.holding import Holding
 from core.events.pace import pace
@@ -193,7 +194,9 @@ class RouteRun:
             text = f"outcome unknown: {text}"
         dead = unknown or failures >= self._route.max_attempts
         details = trace(error, secrets) if isinstance(error, BaseException) else text
-        self._log_failure(unit, details, failures, dead)
+        events = [unit.event]
+        with using_context(context_of(events)), bound_fields(**fields_of(self._route, events)):
+            self._log_failure(unit, details, failures, dead)
         if dead:
             self._release(unit, State.DEAD, None, failures=1, error=text)
         else:

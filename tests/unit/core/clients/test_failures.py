@@ -204,7 +204,7 @@ def test_no_secret_is_shown(
             )
     finally:
         external_call_finished.disconnect(hear)
-    logged = [record.getMessage() for record in caplog.records]
+    logged = [f"{record.getMessage()} {vars(record)}" for record in caplog.records]
     printed = "".join(traceback.format_exception(raised.value))
     kept = pickle.dumps(raised.value.response.request.headers if raised.value.response else None)
     body = json.dumps(raised.value.to_dict())
@@ -227,9 +227,17 @@ def test_each_call_is_logged_and_told_once(
             client.get(server.url, "flaky/log", params={"times": 2})
     finally:
         external_call_finished.disconnect(hear)
-    (line,) = [r.getMessage() for r in caplog.records if r.name == "signalbox.external"]
-    assert f"service=127.0.0.1:{server.port} method=GET path=/flaky/log status=200" in line
-    assert "attempts=3 outcome=ok" in line
+    (record,) = [record for record in caplog.records if record.name == "signalbox.external"]
+    logged: Any = vars(record)["fields"]
+    assert logged.pop("duration_ms") > 0
+    assert logged == {
+        "target": f"127.0.0.1:{server.port}",
+        "method": "GET",
+        "path": "/flaky/log",
+        "status": 200,
+        "attempts": 3,
+        "outcome": "ok",
+    }
     (call,) = told
     assert (call["attempts"], call["outcome"], call["status"]) == (3, "ok", 200)
     assert 0 < call["duration"] < 5
