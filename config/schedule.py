@@ -62,6 +62,7 @@ class Entry:
 SCHEDULE = (
     Entry("events.sweep", Every(1), "default", "Wakes the queues that have due deliveries."),
     Entry("events.prune", Daily(3, 30), "default", "Removes events past their retention."),
+    Entry("logs.prune", Daily(3, 45), "logs", "Removes request logs past their retention."),
     Entry("cache.warm", Every(3000), "cache", "Computes hot values before the old ones expire."),
     Entry(
         "platform_fee.apply_planned_change",

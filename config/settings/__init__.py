@@ -16,6 +16,7 @@ from .events import *
 from .examples import *
 from .fee import *
 from .logging import *
+from .request_logs import *
 from .security import *
 from .services import *
 from .web import *

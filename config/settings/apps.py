@@ -10,6 +10,7 @@ INSTALLED_APPS = [
     "workers.audit",
     "workers.analytics",
     "workers.cache",
+    "workers.logs",
     "examples.tickets",
     "django_celery_beat",
     "django.contrib.admin",

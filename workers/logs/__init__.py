@@ -1,0 +1,1 @@
+"""Request logs: written to the sinks by workers, away from the requests."""

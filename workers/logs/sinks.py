@@ -1,0 +1,74 @@
+"""Where request records are written: each sink is a function that gets a batch of them."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import orjson
+from concurrent_log_handler import ConcurrentRotatingFileHandler
+
+from core.request_logs.conf import conf
+from workers.bulk_insert import insert_rows
+
+from .models import RequestLog
+from .records import NoRecord, row
+
+logger = logging.getLogger(__name__)
+_lines = logging.getLogger("signalbox.requests")
+
+Record = dict[str, Any]
+
+
+def write_table(records: Sequence[Record]) -> None:
+    """Insert rows in one statement; one that is there already, by its id, stays as it is."""
+    rows = []
+    for record in records:
+        try:
+            rows.append(row(record))
+        except NoRecord as error:
+            logger.warning("request logs: left out: %s", error)
+    insert_rows(RequestLog, rows, ignore_conflicts=True)
+
+
+def write_logger(records: Sequence[Record]) -> None:
+    """Write the line that the web process would have written, from here."""
+    for record in records:
+        facts = [record.get(name) for name in ("method", "path", "status")]
+        _lines.info("%s %s: %s", *facts, extra={"fields": record})
+
+
+def write_file(records: Sequence[Record]) -> None:
+    """Append a line of JSON for each record; several processes share the file and its rotation.
+
+    After a redelivery a record may stand there twice, under the same id.
+    """
+    text = "\n".join(orjson.dumps(record).decode() for record in records)
+    _file(conf.file, conf.file_bytes, conf.file_backups, os.getpid()).emit(
+        logging.makeLogRecord({"msg": "%s", "args": (text,)})
+    )
+
+
+SINKS: dict[str, Callable[[Sequence[Record]], None]] = {
+    "table": write_table,
+    "file": write_file,
+    "logger": write_logger,
+}
+
+
+class _File(ConcurrentRotatingFileHandler):
+    """A file whose failures are those of its sink."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Raise what happened, where others print it."""
+        raise  # called within an except clause
+
+
+@lru_cache(maxsize=1)
+def _file(path: str, size: int, backups: int, process: int) -> _File:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    return _File(path, maxBytes=size, backupCount=backups, encoding="utf-8")

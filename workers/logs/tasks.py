@@ -1,0 +1,55 @@
+"""The tasks of request logs; each unpacks, calls one function and returns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import Task, shared_task
+
+from core.request_logs.sending import TASK
+
+from . import retention, writing
+
+# Seconds until a sink that failed is tried again.
+_PAUSES = (1, 5, 25)
+
+
+# Acknowledged late: what a worker that dies had in its hands, another one writes.
+@shared_task(
+    name=TASK,
+    bind=True,
+    ignore_result=True,
+    acks_late=True,
+    reject_on_worker_lost=True,
+    max_retries=len(_PAUSES),
+)
+def write(
+    self: Task,
+    *,
+    records: list[dict[str, Any]],
+    source: dict[str, Any] | None = None,
+    sinks: list[str] | None = None,
+) -> int:
+    """Write records to the sinks; those that fail get theirs again, up to three times."""
+    source = source or {}
+    failed = writing.write(records, sinks=sinks)
+    if sinks is None:
+        writing.note_loss(source)
+    if not failed:
+        return len(records)
+    if self.request.retries >= len(_PAUSES):
+        writing.give_up(records, failed, source)
+        return 0
+    raise self.retry(
+        kwargs={"records": records, "source": source, "sinks": failed},
+        countdown=_PAUSES[self.request.retries],
+        # What is in it concerns nobody who looks at the task in Flower or in a log.
+        argsrepr="()",
+        kwargsrepr=f"{{<{len(records)} records>}}",
+    )
+
+
+@shared_task(name="logs.prune", ignore_result=True)
+def prune() -> int:
+    """Remove rows past their retention. Returns how many went."""
+    return retention.prune()
