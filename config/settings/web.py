@@ -27,6 +27,7 @@ MIDDLEWARE = [
     "core.middleware.request_context.RequestContextMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "core.middleware.security.SecurityHeadersMiddleware",
+    "core.middleware.request_logging.RequestLoggingMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
