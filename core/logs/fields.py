@@ -103,7 +103,7 @@ def _exception(info: Any) -> str | None:
         return None
     try:
         if isinstance(info, BaseException):
-            return "".join(traceback.format_exception(info)).rstrip("\n")
+            info = (type(info), info, info.__traceback__)
         info = info if isinstance(info, tuple) else sys.exc_info()
         return "".join(traceback.format_exception(*info)).rstrip("\n") if info[1] else None
     except Exception as error:

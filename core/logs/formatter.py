@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import MutableMapping
 from typing import Any, Literal
@@ -12,6 +13,7 @@ from structlog.stdlib import ProcessorFormatter
 
 from core.logs.fields import line_fields, timestamp
 from core.logs.lines import json_line, text_line
+from core.logs.values import unprintable
 
 Format = Literal["text", "json"]
 _RENDERERS = {"text": text_line, "json": json_line}
@@ -48,7 +50,7 @@ class LineFormatter(ProcessorFormatter):
         return line_fields(record, template, args, event, self._service)
 
     def _rescued(self, record: logging.LogRecord, error: Exception) -> dict[str, Any]:
-        template = record.msg if type(record.msg) is str else f"<{type(record.msg).__name__}>"
+        template = record.msg if type(record.msg) is str else unprintable(record.msg, error)
         trouble = f"the record cannot be written: {type(error).__name__}"
         bare = logging.makeLogRecord({"name": "core.logs", "levelname": "ERROR"})
         if type(record.levelname) is str and type(record.name) is str:
@@ -57,13 +59,20 @@ class LineFormatter(ProcessorFormatter):
         return {**fields, "time": timestamp(time.time()), "log_error": trouble}
 
 
+def _keep_exception(logger: Any, name: str, event: Any) -> Any:
+    """Replace "the exception that is being handled" by that exception."""
+    if event.get("exc_info") is True:
+        event["exc_info"] = sys.exc_info()
+    return event
+
+
 def _configure_structlog() -> None:
     """Let `structlog.get_logger()` write to the logger of `logging` that has its name."""
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
             structlog.contextvars.merge_contextvars,
-            structlog.stdlib.PositionalArgumentsFormatter(remove_positional_args=False),
+            _keep_exception,
             ProcessorFormatter.wrap_for_formatter,
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
