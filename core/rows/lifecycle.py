@@ -45,6 +45,8 @@ class LifecycleModel(models.Model):
     _uncommitted: Loaded | None = None
     # While a save is under way: what was in the database.
     _before: Values | None = None
+    # While a save is under way: what it does not write, although it is a save of all fields.
+    _left_alone: Collection[str] = ()
 
     objects = LifecycleManager()
     # Whatever becomes of `objects`, this one hides nothing.
@@ -185,6 +187,8 @@ def _after_save(
     if update_fields is not None:
         written = names_of(sender, update_fields)
         values = {name: value for name, value in values.items() if name in written}
+    elif not created:
+        values = {name: v for name, v in values.items() if name not in instance._left_alone}
     values |= _computed(instance, [name for name, v in values.items() if _is_expression(v)])
     before = {} if created else instance._before or {}
     instance._remember(before | values)

@@ -14,11 +14,12 @@ from core.managers import AllObjectsManager, SoftDeleteManager
 from core.rows.keys import every_row
 from core.rows.lifecycle import LifecycleModel
 from core.soft_delete.cascade import SoftDeletion, cascades
+from core.soft_delete.kept import KeptMarks
 from core.soft_delete.marks import MARKS
 from core.soft_delete.restoring import bring_back, gone_with, restore_conflicts
 
 
-class SoftDeletePart(models.Model):
+class SoftDeletePart(KeptMarks):
     """`delete()` marks the row and keeps it; what refers to it still does.
 
     Unique values of deleted rows stay taken, although `full_clean()` and `get_or_create()` do not

@@ -1,0 +1,107 @@
+"""Saving a whole row leaves its marks of deletion as they are, unless they were set by hand.
+
+Django writes every column. An instance that was loaded before somebody else deleted its row would
+bring the row back when it is saved: without an event, and without what went with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, Self
+
+from django.db import models, router, transaction
+
+from core.soft_delete.marks import MARKS
+
+
+class KeptMarks(models.Model):
+    """Writes `is_deleted` and `deleted_at` only where the save is about them."""
+
+    # The key and the marks that the database is known to hold; replaced, since copies share it.
+    _known_marks: Mapping[str, Any] = {}
+    # What was saved in a transaction that is not over.
+    _unsure_marks: Mapping[str, Any] | None = None
+    # While a save is under way: the attributes that it does not write.
+    _left_alone: Collection[str] = ()
+
+    class Meta:
+        abstract = True
+
+    @classmethod
+    def from_db(
+        cls, db: str | None, field_names: Collection[str], values: Collection[Any], **options: Any
+    ) -> Self:
+        """Build the row as Django does, and remember how it was marked."""
+        row = super().from_db(db, field_names, values, **options)
+        row._known_marks = row._held_marks(MARKS)
+        return row
+
+    def refresh_from_db(
+        self,
+        using: str | None = None,
+        fields: Iterable[str] | None = None,
+        from_queryset: models.QuerySet[Self] | None = None,
+    ) -> None:
+        """Reload as Django does, and remember how the row is marked if that was reloaded."""
+        fields = None if fields is None else list(fields)
+        super().refresh_from_db(using=using, fields=fields, from_queryset=from_queryset)
+        reloaded = [name for name in MARKS if fields is None or name in fields]
+        self._known_marks = {**self._known_marks, **self._held_marks(reloaded)}
+        self._unsure_marks = None
+
+    def save_base(
+        self,
+        raw: bool = False,
+        force_insert: Any = False,
+        force_update: bool = False,
+        using: str | None = None,
+        update_fields: Iterable[str] | None = None,
+    ) -> None:
+        """Save as Django does, but for marks that this instance only happens to hold."""
+        using = using or router.db_for_write(type(self), instance=self)
+        # A receiver may save the same instance again meanwhile.
+        outer, self._left_alone = self._left_alone, ()
+        try:
+            super().save_base(
+                raw=raw,
+                force_insert=force_insert,
+                force_update=force_update,
+                using=using,
+                update_fields=update_fields,
+            )
+            meant = update_fields is None or not set(MARKS).isdisjoint(update_fields)
+            if meant and not self._left_alone:
+                self._know_marks_after_commit(using)
+        finally:
+            self._left_alone = outer
+
+    def _do_update(
+        self, base_qs: Any, using: str, pk_val: Any, values: Any, update_fields: Any, *more: Any
+    ) -> bool:
+        # The one place where Django has decided that it updates a row, and writes it still.
+        if update_fields is None and self._state.db == using and self._marks_are_untouched():
+            self._left_alone = MARKS
+            values = [each for each in values if each[0].attname not in MARKS]
+        updated: bool = super()._do_update(  # type: ignore[misc]  # not in the stubs
+            base_qs, using, pk_val, values, update_fields, *more
+        )
+        return updated
+
+    def _marks_are_untouched(self) -> bool:
+        known = self._known_marks
+        return known.keys() >= set(MARKS) and known == self._held_marks(MARKS)
+
+    def _held_marks(self, names: Iterable[str]) -> Mapping[str, Any]:
+        held = self.__dict__
+        return {name: held[name] for name in (self._meta.pk.attname, *names) if name in held}
+
+    def _know_marks_after_commit(self, using: str) -> None:
+        # Until then the next save writes them again, in case that they are rolled back.
+        written = self._held_marks(MARKS)
+        self._known_marks, self._unsure_marks = {}, written
+
+        def know() -> None:
+            if self._unsure_marks is written:
+                self._known_marks, self._unsure_marks = written, None
+
+        transaction.on_commit(know, using=using, robust=True)
