@@ -1,7 +1,9 @@
 """What the effects reach and read: Twilio, PostHog, e-mail. Without credentials they stay off."""
 
 __all__ = [
+    "ANALYTICS_EXCLUDED_PATHS",
     "ANALYTICS_PSEUDONYM_SECRET",
+    "ANALYTICS_REQUEST_SAMPLE_RATE",
     "AUDIT_EXCLUDED",
     "DEFAULT_FROM_EMAIL",
     "EMAIL_BACKEND",
@@ -37,6 +39,11 @@ POSTHOG_HOST = env.url("POSTHOG_HOST", "https://eu.i.posthog.com", schemes=HTTP)
 POSTHOG_TIMEOUT_SECONDS = env.seconds("POSTHOG_TIMEOUT_SECONDS", 5, minimum=0.1)
 # Empty: SECRET_KEY makes the pseudonyms. A key of its own lets SECRET_KEY be changed.
 ANALYTICS_PSEUDONYM_SECRET = env.text("ANALYTICS_PSEUDONYM_SECRET")
+# The share of requests that analytics gets, and the beginnings of paths that it does not get.
+ANALYTICS_REQUEST_SAMPLE_RATE = env.seconds("ANALYTICS_REQUEST_SAMPLE_RATE", 1)
+if ANALYTICS_REQUEST_SAMPLE_RATE > 1:
+    env.report("ANALYTICS_REQUEST_SAMPLE_RATE", "is more than all.", "Use a number from 0 to 1.")
+ANALYTICS_EXCLUDED_PATHS = env.words("ANALYTICS_EXCLUDED_PATHS", ["/health/"])
 
 # Event names, or globs over them, that the audit log leaves out.
 AUDIT_EXCLUDED = env.words("AUDIT_EXCLUDED")

@@ -28,6 +28,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "core.middleware.security.SecurityHeadersMiddleware",
     "core.middleware.request_logging.RequestLoggingMiddleware",
+    "core.middleware.analytics.AnalyticsMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

@@ -15,8 +15,9 @@ from core.clients import headers as header
 from core.clients import urls
 from core.clients.call import METHODS, Call, Reply, outcome_of, undecodable
 from core.clients.options import Options
-from core.clients.signals import external_call_finished, tell
+from core.clients.signals import external_call_finished
 from core.clients.tokens import Provider, source_of
+from core.plain_signals import tell
 from core.utils.logger import log_external_service_call
 
 _LIMITS = frozenset({"timeout", "deadline", "attempts", "backoff", "max_response_bytes"})

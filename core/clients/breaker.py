@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from enum import StrEnum
 
 from core.clients.per_origin import PerOrigin
-from core.clients.signals import circuit_changed, tell
+from core.clients.signals import circuit_changed
 from core.exceptions import CircuitOpenError
+from core.plain_signals import tell
 
 FAILURES = 5
 OPEN_SECONDS = 10.0

@@ -9,3 +9,11 @@ class AnalyticsConfig(AppConfig):
     name = "workers.analytics"
     label = "signalbox_analytics"
     verbose_name = "Signalbox: analytics"
+
+    def ready(self) -> None:
+        """Measure requests."""
+        from core.signals.user_activity import request_measured
+
+        from .requests import measure
+
+        request_measured.connect(measure, dispatch_uid="workers.analytics")

@@ -31,5 +31,10 @@ class AnalyticsSettings:
         """The key of the pseudonyms; with another one everybody becomes somebody else."""
         return str(getattr(settings, "ANALYTICS_PSEUDONYM_SECRET", "") or settings.SECRET_KEY)
 
+    @property
+    def request_sample_rate(self) -> float:
+        """The share of requests that is sent, from 0 to 1."""
+        return float(getattr(settings, "ANALYTICS_REQUEST_SAMPLE_RATE", 1.0))
+
 
 conf = AnalyticsSettings()

@@ -1,0 +1,40 @@
+"""What web processes hand over to workers."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from celery import Task, shared_task
+
+from core.events import Retry
+
+from .conf import conf
+from .posthog import send
+from .requests import TASK, captured
+
+logger = logging.getLogger(__name__)
+
+# Seconds before the second, third and fourth attempt.
+_PAUSES = (5.0, 30.0, 120.0)
+_LONGEST_PAUSE = 300.0
+
+
+# Acknowledged at the end: PostHog recognises what a worker that died had sent already.
+@shared_task(name=TASK, bind=True, ignore_result=True, acks_late=True, max_retries=len(_PAUSES))
+def send_requests(
+    self: Task[Any, None], *, records: list[dict[str, Any]], source: dict[str, Any]
+) -> None:
+    """Send records of requests to PostHog; after some attempts over minutes they are dropped."""
+    if not conf.enabled:
+        return
+    try:
+        send([captured(record) for record in records])
+    except Retry as outage:
+        if self.request.retries >= len(_PAUSES):
+            logger.warning(
+                "%d records of requests were dropped: PostHog does not answer", len(records)
+            )
+            return
+        pause = min(outage.after or _PAUSES[self.request.retries], _LONGEST_PAUSE)
+        raise self.retry(countdown=pause, exc=outage) from outage
