@@ -76,16 +76,13 @@ class KeptMarks(models.Model):
             self._left_alone = outer
 
     def _do_update(
-        self, base_qs: Any, using: str, pk_val: Any, values: Any, update_fields: Any, *more: Any
-    ) -> bool:
-        # The one place where Django has decided that it updates a row, and writes it still.
+        self, base_qs: Any, using: Any, pk_val: Any, values: Any, update_fields: Any, *more: Any
+    ) -> Any:
+        # The one place where Django has decided that it updates a row, and has not written it yet.
         if update_fields is None and self._state.db == using and self._marks_are_untouched():
             self._left_alone = MARKS
             values = [each for each in values if each[0].attname not in MARKS]
-        updated: bool = super()._do_update(  # type: ignore[misc]  # not in the stubs
-            base_qs, using, pk_val, values, update_fields, *more
-        )
-        return updated
+        return super()._do_update(base_qs, using, pk_val, values, update_fields, *more)
 
     def _marks_are_untouched(self) -> bool:
         known = self._known_marks
