@@ -119,7 +119,7 @@ return mine
 """
 )
 
-# Only whoever put a sign up takes it down.
+# Only whoever put a sign up takes it down; that of a message, whoever answers it.
 _TAKE_DOWN = """
 for _, signs in ipairs(KEYS) do redis.call('ZREM', signs, ARGV[1]) end
 """
@@ -137,6 +137,8 @@ class _Server:
             # for a message under way. What broke while idle is replaced by the pool.
             retry=None,
         )
+        # Only a connection finds out that the address has options that no client knows.
+        self.client.connection_pool.make_connection()
         self.ring = self.client.register_script(_RING)
         self.put_up = self.client.register_script(_PUT_UP)
         self.take_down = self.client.register_script(_TAKE_DOWN)
@@ -177,19 +179,34 @@ class Doorbell:
             return None
         return Listener(self, server, queues)
 
+    def answer(self, queues: Iterable[str]) -> None:
+        """Say, before the only look for work, that a message sent for these queues has come."""
+        server = self._connect()
+        if server is None:
+            return
+        try:
+            server.take_down([_sign(queue) for queue in sorted(queues)], [_UNDER_WAY])
+        except redis.RedisError as error:
+            self._rest(error)
+
     def _connect(self) -> _Server | None:
         url = doorbell_url()
         if url is None or redis is None or time.monotonic() < self._resting_until:
             return None
         with self._lock:
             if self._server is None or self._url != url:
-                self._server, self._url = _Server(url), url
+                try:
+                    self._server, self._url = _Server(url), url
+                except (redis.RedisError, TypeError, ValueError) as error:
+                    # A bad address must not keep anything from being delivered.
+                    self._rest(error)
+                    return None
             return self._server
 
     def _rest(self, error: Exception) -> None:
         self._resting_until = time.monotonic() + _REST_SECONDS
         logger.warning(
-            "the doorbell does not answer (%s); wake-ups are messages for %g s",
+            "the doorbell cannot be used (%s); wake-ups are messages for %g s",
             type(error).__name__,
             _REST_SECONDS,
         )

@@ -26,7 +26,12 @@ def deliver(queue: str) -> dict[str, Any]:
     drop_if_broken(conf.database)
     queues = served_queues() | {queue}
     listener = doorbell.listen(queues) if _may_linger else None
-    worked = _listening(queues, listener) if listener else _looking(queues)
+    if listener is None:
+        # Who commits after this look needs a message of their own.
+        doorbell.answer(queues)
+        worked = _looking(queues)
+    else:
+        worked = _listening(queues, listener)
     if worked.left:
         wakeup.publish([queue])
     elif worked.again_in is not None and worked.again_in < conf.sweep_seconds:

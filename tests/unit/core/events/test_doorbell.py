@@ -70,6 +70,35 @@ def test_while_a_message_is_under_way_no_second_one_is_sent(bell: Doorbell, queu
     wait_until(lambda: bell.ring([queue]) == {queue: False})
 
 
+@committing
+@pytest.mark.parametrize(("pool_lingers", "seconds"), [(False, 0.25), (True, 0)])
+def test_a_task_that_cannot_stay_answers_the_message_as_well(
+    bell: Doorbell,
+    queue: str,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    pool_lingers: bool,
+    seconds: float,
+) -> None:
+    """It has looked by now, so whoever comes later needs a message of their own."""
+    settings.EVENTS_LINGER_SECONDS = seconds
+    monkeypatch.setattr(worker, "_may_linger", pool_lingers)
+    monkeypatch.setattr("core.events.doorbell._UNDER_WAY_MS", 60_000)
+    assert bell.ring([queue]) == {queue: False}
+    deliver(queue=queue)
+    assert bell.ring([queue]) == {queue: False}
+
+
+@pytest.mark.parametrize("query", ["unknown=1", "socket_timeout=soon"])
+def test_an_address_that_no_client_takes_is_no_doorbell(query: str, settings: Any) -> None:
+    """Wake-ups are messages then, and deliveries go on."""
+    settings.EVENTS_DOORBELL_URL = f"redis://127.0.0.1:{refused_port()}/0?{query}"
+    bell = Doorbell()
+    assert bell.ring(["a"]) == {"a": False}
+    assert bell.listen(["a"]) is None
+    bell.answer(["a"])
+
+
 def test_a_listener_hears_the_bell(bell: Doorbell, queue: str, settings: Any) -> None:
     """A ring ends its waiting, and the ringer need not send a message."""
     settings.EVENTS_LINGER_SECONDS = 5
