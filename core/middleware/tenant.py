@@ -75,7 +75,7 @@ class TenantMiddleware:
 def tenant_source() -> Callable[..., Any]:
     """Return the function that finds the tenant of a request: `TENANT_SOURCE`.
 
-    Raises ImportError for a path that leads nowhere.
+    Raises ImportError for a path that leads nowhere, TypeError for what is none.
     """
     source = getattr(settings, "TENANT_SOURCE", "claim") or "none"
     return source if callable(source) else SOURCES.get(source) or _imported(source)
@@ -84,7 +84,7 @@ def tenant_source() -> Callable[..., Any]:
 def tenant_access() -> Callable[..., Any]:
     """Return the function that says who may act in a tenant: `TENANT_ACCESS`, or nobody.
 
-    Raises ImportError for a path that leads nowhere.
+    Raises ImportError for a path that leads nowhere, TypeError for what is none.
     """
     access = getattr(settings, "TENANT_ACCESS", None)
     if not access:
@@ -92,7 +92,9 @@ def tenant_access() -> Callable[..., Any]:
     return access if callable(access) else _imported(access)
 
 
-def _imported(path: str) -> Callable[..., Any]:
+def _imported(path: object) -> Callable[..., Any]:
+    if not isinstance(path, str):
+        raise TypeError(f"a function or its dotted path, not {path!r}")
     found: Callable[..., Any] = import_string(path)
     return found
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from types import ModuleType
@@ -13,6 +14,8 @@ from asgiref.sync import async_to_sync
 from asgiref.testing import ApplicationCommunicator
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections
 
 SERVERS = pytest.mark.parametrize("server", ["wsgi", "asgi"])
 
@@ -39,7 +42,21 @@ def ask(
     """Send one request to a new handler of this kind, and read the whole answer."""
     given = {"host": "testserver", **{k.lower(): v for k, v in (headers or {}).items()}}
     send = _wsgi if server == "wsgi" else _asgi
-    return send(method, path, given)
+    with open_connections():
+        return send(method, path, given)
+
+
+@contextmanager
+def open_connections() -> Iterator[None]:
+    """Have nobody close the connections of the test, as servers do between two requests."""
+    signals = (request_started, request_finished)
+    for signal in signals:
+        signal.disconnect(close_old_connections)
+    try:
+        yield
+    finally:
+        for signal in signals:
+            signal.connect(close_old_connections)
 
 
 def _wsgi(method: str, path: str, headers: Mapping[str, str]) -> Answer:
@@ -81,7 +98,9 @@ async def aask(method: str, path: str, headers: Mapping[str, str]) -> Answer:
         "server": ["testserver", 80],
         "headers": [(k.encode("latin1"), v.encode("latin1")) for k, v in headers.items()],
     }
-    communicator = ApplicationCommunicator(ASGIHandler(), scope)
+    # Not the handler itself: it gives each request a thread, and so a database connection, of its
+    # own, which sees nothing of a test's transaction.
+    communicator = ApplicationCommunicator(ASGIHandler().handle, scope)
     await communicator.send_input({"type": "http.request", "body": b"", "more_body": False})
     begin = await communicator.receive_output(10)
     parts: list[bytes] = []

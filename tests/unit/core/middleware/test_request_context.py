@@ -20,7 +20,7 @@ from core.clients.headers import complete
 from core.context import Context, current_context, event_context, set_context
 from core.middleware.request_context import RequestContextMiddleware
 from core.tracing import is_correlation_id, trace_id_in
-from tests.unit.core.middleware.serving import SERVERS, aask, ask, urls
+from tests.unit.core.middleware.serving import SERVERS, aask, ask, open_connections, urls
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
@@ -189,7 +189,8 @@ def test_a_stream_that_is_given_up() -> None:
     middleware = RequestContextMiddleware(lambda request: StreamingHttpResponse(chunks()))
     response = middleware(RequestFactory().get("/"))
     next(iter(response))
-    response.close()
+    with open_connections():
+        response.close()
     assert closed == [True]
     assert current_context() == Context()
 
@@ -202,7 +203,8 @@ def test_a_file_is_left_to_the_server(tmp_path: Any) -> None:
         RequestFactory().get("/")
     )
     assert response.file_to_stream is file
-    response.close()
+    with open_connections():
+        response.close()
 
 
 def test_threads_are_apart() -> None:
