@@ -6,21 +6,24 @@ bring the row back when it is saved: without an event, and without what went wit
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from typing import Any, Self
 
 from django.db import models, router, transaction
+from django.db.models.base import DEFERRED
 
 from core.soft_delete.marks import MARKS
+
+Marks = tuple[Any, ...]
 
 
 class KeptMarks(models.Model):
     """Writes `is_deleted` and `deleted_at` only where the save is about them."""
 
-    # The key and the marks that the database is known to hold; replaced, since copies share it.
-    _known_marks: Mapping[str, Any] = {}
+    # The key and the marks that the database is known to hold; None: unknown.
+    _known_marks: Marks | None = None
     # What was saved in a transaction that is not over.
-    _unsure_marks: Mapping[str, Any] | None = None
+    _unsure_marks: Marks | None = None
     # While a save is under way: the attributes that it does not write.
     _left_alone: Collection[str] = ()
 
@@ -33,7 +36,7 @@ class KeptMarks(models.Model):
     ) -> Self:
         """Build the row as Django does, and remember how it was marked."""
         row = super().from_db(db, field_names, values, **options)
-        row._known_marks = row._held_marks(MARKS)
+        row._known_marks = row._held_marks()
         return row
 
     def refresh_from_db(
@@ -45,9 +48,12 @@ class KeptMarks(models.Model):
         """Reload as Django does, and remember how the row is marked if that was reloaded."""
         fields = None if fields is None else list(fields)
         super().refresh_from_db(using=using, fields=fields, from_queryset=from_queryset)
-        reloaded = [name for name in MARKS if fields is None or name in fields]
-        self._known_marks = {**self._known_marks, **self._held_marks(reloaded)}
-        self._unsure_marks = None
+        reloaded = [fields is None or name in fields for name in MARKS]
+        if all(reloaded):
+            self._known_marks, self._unsure_marks = self._held_marks(), None
+        elif self._known_marks is not None:
+            pairs = zip(self._held_marks(), self._known_marks, [False, *reloaded], strict=True)
+            self._known_marks = tuple(new if is_new else old for new, old, is_new in pairs)
 
     def save_base(
         self,
@@ -79,23 +85,23 @@ class KeptMarks(models.Model):
         self, base_qs: Any, using: Any, pk_val: Any, values: Any, update_fields: Any, *more: Any
     ) -> Any:
         # The one place where Django has decided that it updates a row, and has not written it yet.
-        if update_fields is None and self._state.db == using and self._marks_are_untouched():
+        if (
+            update_fields is None
+            and self._state.db == using
+            and self._known_marks == self._held_marks()
+        ):
             self._left_alone = MARKS
             values = [each for each in values if each[0].attname not in MARKS]
         return super()._do_update(base_qs, using, pk_val, values, update_fields, *more)
 
-    def _marks_are_untouched(self) -> bool:
-        known = self._known_marks
-        return known.keys() >= set(MARKS) and known == self._held_marks(MARKS)
-
-    def _held_marks(self, names: Iterable[str]) -> Mapping[str, Any]:
+    def _held_marks(self) -> Marks:
         held = self.__dict__
-        return {name: held[name] for name in (self._meta.pk.attname, *names) if name in held}
+        return (held.get(self._meta.pk.attname), *[held.get(name, DEFERRED) for name in MARKS])
 
     def _know_marks_after_commit(self, using: str) -> None:
         # Until then the next save writes them again, in case that they are rolled back.
-        written = self._held_marks(MARKS)
-        self._known_marks, self._unsure_marks = {}, written
+        written = self._held_marks()
+        self._known_marks, self._unsure_marks = None, written
 
         def know() -> None:
             if self._unsure_marks is written:
