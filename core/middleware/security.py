@@ -21,12 +21,17 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from core.csp.policy import CSP, LazyNonce, build_policy
+from core.csp.policy import CSP, LazyNonce, Policy, build_policy
 from core.permissions_policy import permissions_header
 
 _UNSET: Any = object()
 _HSTS = "Strict-Transport-Security"
 _FRAMES = "X-Frame-Options"
+# Each with what a view's response is marked with, and the setting.
+_POLICIES = (
+    (CSP.HEADER_ENFORCE.value, "_csp_config", "SECURE_CSP"),
+    (CSP.HEADER_REPORT_ONLY.value, "_csp_ro_config", "SECURE_CSP_REPORT_ONLY"),
+)
 # Statuses of Django's pages for developers, which have styles and scripts in them.
 _DEBUG_PAGES = frozenset({400, 404, 500})
 
@@ -41,6 +46,11 @@ class SecurityHeadersMiddleware:
         self.get_response = get_response
         self._always = list(_always())
         self._hsts = _hsts()
+        self._known = [
+            (config, build_policy(config))
+            for _, _, setting in _POLICIES
+            if (config := _setting(setting))
+        ]
         self._is_async = iscoroutinefunction(get_response)
         if self._is_async:
             markcoroutinefunction(self)
@@ -66,19 +76,23 @@ class SecurityHeadersMiddleware:
         if self._hsts and _HSTS not in response and request.is_secure():
             response.headers[_HSTS] = self._hsts
         if not _is_debug_page(response):
-            _add_policies(request, response)
+            self._add_policies(request, response)
 
+    def _add_policies(self, request: HttpRequest, response: HttpResponseBase) -> None:
+        for header, mark, setting in _POLICIES:
+            config = getattr(response, mark, _UNSET)
+            if config is _UNSET:
+                config = _setting(setting)
+            if config and header not in response:
+                response.headers[header] = self._built(config, _nonce(request, response))
 
-def _add_policies(request: HttpRequest, response: HttpResponseBase) -> None:
-    for header, mark, setting in (
-        (CSP.HEADER_ENFORCE.value, "_csp_config", "SECURE_CSP"),
-        (CSP.HEADER_REPORT_ONLY.value, "_csp_ro_config", "SECURE_CSP_REPORT_ONLY"),
-    ):
-        config = getattr(response, mark, _UNSET)
-        if config is _UNSET:
-            config = getattr(settings, setting, None)
-        if config and header not in response:
-            response.headers[header] = build_policy(config, _nonce(request, response))
+    def _built(self, config: Policy, nonce: LazyNonce) -> str:
+        if not nonce:
+            # Nearly every response: that of the settings, without a nonce.
+            for known, header in self._known:
+                if known is config:
+                    return header
+        return build_policy(config, nonce)
 
 
 def _nonce(request: HttpRequest, response: HttpResponseBase) -> LazyNonce:
