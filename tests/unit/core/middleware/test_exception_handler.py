@@ -178,6 +178,24 @@ def test_server_errors_are_logged_once_and_told_to_trackers(
     assert [each.path for each in trouble] == ["/api/unknown"]
 
 
+@pytest.mark.parametrize("kind", [*ERRORS])
+@pytest.mark.parametrize("where", ["/api/{}", "/api/async/{}"])
+def test_each_error_is_one_line(where: str, kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    """It says which request it was; ours has a traceback, what a caller did wrong has none."""
+    address = where.format(kind)
+    with caplog.at_level(logging.INFO):
+        status = get(address).status_code
+    requests = "signalbox.requests"  # the log of requests has a line of its own
+    (record,) = [each for each in caplog.records if each.name != requests]
+    facts = vars(record)
+    assert (facts["method"], facts["path"], facts["status"]) == ("GET", address, status)
+    assert bool(record.exc_info) == (status >= 500)
+    level = {"odd": logging.WARNING}.get(kind, logging.ERROR if status >= 500 else logging.INFO)
+    assert record.levelno == level
+    if kind == "odd":
+        assert record.name == "django.security.SuspiciousOperation"
+
+
 def test_an_event_loop_is_served() -> None:
     """The same under ASGI."""
     client = AsyncClient(raise_request_exception=False)
