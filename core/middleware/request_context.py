@@ -5,10 +5,10 @@ MIDDLEWARE = ["core.middleware.request_context.RequestContextMiddleware", ...]
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 from typing import Any
 
+import uuid_utils
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -51,9 +51,12 @@ class RequestContextMiddleware:
 
 
 def _begin(request: HttpRequest) -> str:
-    trace_id = trace_id_in(request.META.get("HTTP_TRACEPARENT", ""))
-    correlation_id = _given(request) or trace_id or str(uuid.uuid4())
+    traceparent = request.META.get("HTTP_TRACEPARENT")
+    trace_id = trace_id_in(traceparent) if traceparent else None
+    correlation_id = _given(request) or trace_id or str(uuid_utils.uuid4())
     set_context(Context(correlation_id=correlation_id, trace_id=trace_id))
+    # For what Django logs about the request when all middleware is done.
+    request.correlation_id = correlation_id  # type: ignore[attr-defined]  # our mark
     return correlation_id
 
 
