@@ -30,4 +30,4 @@ RUN SECRET_KEY=only-for-collecting-static-files python manage.py collectstatic -
 USER signalbox
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s CMD ["python", "-m", "config.probe", "web"]
-CMD ["granian", "--interface", "wsgi", "--no-ws", "--respawn-failed-workers", "config.wsgi:application"]
+CMD ["granian", "--interface", "wsgi", "--no-ws", "--respawn-failed-workers", "--log-config", "config/granian_logging.json", "config.wsgi:application"]

@@ -24,6 +24,8 @@ from .servers import PostgresServer, ValkeyServer, free_port
 
 READY_SECONDS = 60.0
 PROCESSES = ("web", "worker", "beat", "flower")
+# So that the web server's own lines look like those of Django.
+GRANIAN_LOGGING = BASE_DIR / "config" / "granian_logging.json"
 
 
 class Stack:
@@ -228,7 +230,7 @@ class Stack:
 
     def add_worker(self, name: str) -> None:
         """Add a worker that takes from every queue; the name must begin with "worker-"."""
-        command = _celery("worker", "--hostname", f"{name}@signalbox", "--loglevel", "INFO")
+        command = _celery("worker", "--hostname", f"{name}@signalbox")
         env = {"CELERY_WORKER_CONCURRENCY": str(self.options.concurrency)}
         self.add(name, command, env=env, ready=lambda: self._answers_ping(name))
 
@@ -249,7 +251,7 @@ class Stack:
             if "worker" in self._processes:
                 self.add_worker(f"worker-{number}")
         if "beat" in self._processes:
-            self.add("beat", _celery("beat", "--loglevel", "INFO"))
+            self.add("beat", _celery("beat"))
         if "flower" in self._processes:
             self.add(
                 "flower",
@@ -264,7 +266,7 @@ class Stack:
             *(sys.executable, "-m", "granian", "--interface", "wsgi", "config.wsgi:application"),
             *("--host", "127.0.0.1", "--port", str(self.web_port), "--no-ws"),
             *("--blocking-threads", str(self.options.web_threads)),
-            *("--static-path-mount", static),
+            *("--static-path-mount", static, "--log-config", str(GRANIAN_LOGGING)),
         ]
 
     def _flower_environment(self) -> dict[str, str]:

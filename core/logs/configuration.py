@@ -12,9 +12,13 @@ _OF_DESTINATIONS = ("level", "filters", "formatter")
 # These would otherwise have handlers of their own, and every line would come twice or in another
 # format: Django's, those of its development server, granian's.
 _OWN_HANDLERS = ("django", "django.server", "_granian", "granian.access")
-# A line per second saying that the sweep was sent, and one that it was received; the worker's line
-# that it is done, with its result, is enough.
-_LEVEL_OF = {"celery.beat": "WARNING", "celery.worker.strategy": "WARNING"}
+# Beat says every few seconds that something is due, and a worker that it has received a task; the
+# worker's line that it is done, with its result, is enough.
+_DUE = {"()": "core.logs.filters.Without", "beginning": "Scheduler: Sending due task"}
+_QUIET = {
+    "celery.beat": {"filters": ["due"]},
+    "celery.worker.strategy": {"level": "WARNING"},
+}
 
 
 def logging_config(
@@ -57,11 +61,12 @@ def logging_config(
                 "format": format,
             }
         },
+        "filters": {"due": _DUE},
         "handlers": {name: _destination(name, given) for name, given in found.items()},
         "root": {"handlers": list(found), "level": level},
         "loggers": {
             **{name: {"handlers": [], "propagate": True} for name in _OWN_HANDLERS},
-            **{name: {"level": known} for name, known in _LEVEL_OF.items()},
+            **_QUIET,
             **(loggers or {}),
         },
     }

@@ -92,8 +92,11 @@ def _extra(record: logging.LogRecord) -> dict[str, Any]:
     # Celery's message says what its data says, and the data has the arguments of the task.
     if record.name.startswith("celery."):
         found.pop("data", None)
+    request: Any = found.get("request")
+    if hasattr(request, "correlation_id"):
+        found.setdefault("correlation_id", request.correlation_id)
     # A socket, under runserver.
-    if hasattr(found.get("request"), "fileno"):
+    if hasattr(request, "fileno"):
         del found["request"]
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 from collections.abc import MutableMapping
@@ -57,6 +58,13 @@ class LineFormatter(ProcessorFormatter):
             bare = logging.makeLogRecord({"name": record.name, "levelname": record.levelname})
         fields = line_fields(bare, template, (), {}, self._service)
         return {**fields, "time": timestamp(time.time()), "log_error": trouble}
+
+
+def from_environment(*, service: str) -> LineFormatter:
+    """Return the formatter of a process that reads no settings: LOG_FORMAT and LOG_SERVICE hold."""
+    format = os.environ.get("LOG_FORMAT", "").strip().lower()
+    name = os.environ.get("LOG_SERVICE", "").strip() or service
+    return LineFormatter(service=name, format="json" if format == "json" else "text")
 
 
 def _keep_exception(logger: Any, name: str, event: Any) -> Any:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import time
 
 from django.conf import settings
@@ -8,6 +9,8 @@ from core.events import Backoff, Event, registry
 
 from .models import Effect
 from .signals import ordered
+
+logger = logging.getLogger(__name__)
 
 SOON = Backoff(first=0.1, factor=1)
 # What a killed worker held, begun or not, comes back after this.
@@ -41,6 +44,7 @@ def ship(event: Event) -> None:
     if event.attempt == 1:
         time.sleep(event.data["seconds"])
     _effect(event, "shipped").save()
+    logger.info("shipped")
 
 
 def _effect(event: Event, step: str) -> Effect:

@@ -13,7 +13,7 @@ INSTALLED_APPS = [
     "tests.acceptance.site",
     "django_celery_beat",
 ]
-MIDDLEWARE: list[str] = []
+MIDDLEWARE = ["core.middleware.request_context.RequestContextMiddleware"]
 ROOT_URLCONF = "tests.acceptance.site.urls"
 
 # Several runs may share one RabbitMQ: each has queues of its own, which it forgets by itself.

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import logging
+
 from django.db import transaction
 from django.http import HttpRequest, JsonResponse
 from django.urls import path
@@ -8,6 +10,9 @@ from core.events.models import Delivery
 
 from .models import Effect
 from .signals import ordered
+from .tasks import remind
+
+logger = logging.getLogger(__name__)
 
 
 def order(request: HttpRequest) -> JsonResponse:
@@ -15,6 +20,13 @@ def order(request: HttpRequest) -> JsonResponse:
     run, seconds = request.GET["run"], float(request.GET.get("seconds", 0))
     with transaction.atomic():
         ordered.send(sender="site", run=run, seconds=seconds)
+    logger.info("ordered")
+    return JsonResponse({})
+
+
+def remember(request: HttpRequest) -> JsonResponse:
+    """Send a task that is no event."""
+    remind.delay(password="hunter2")
     return JsonResponse({})
 
 
@@ -25,4 +37,4 @@ def effects(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"effects": found, "open": Delivery.objects.count()})
 
 
-urlpatterns = [path("order/", order), path("effects/", effects)]
+urlpatterns = [path("order/", order), path("remember/", remember), path("effects/", effects)]
