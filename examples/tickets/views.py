@@ -11,6 +11,7 @@ from django.middleware.csrf import get_token
 
 from core.exceptions import AuthenticationError, NotFoundError
 from core.models import PlatformFeeConfig
+from core.utils.logger import StructuredLogger
 
 from . import services
 from .api import (
@@ -25,6 +26,8 @@ from .api import (
 from .forms import FeeForm, HappeningForm, OrderForm, SignInForm, parse
 from .listing import on_sale
 from .models import Happening, Order, SalesFigures
+
+log = StructuredLogger(__name__)
 
 
 class SessionView(ApiView):
@@ -81,6 +84,7 @@ class OrdersView(ApiView):
     def post(self, request: HttpRequest) -> JsonResponse:
         buyer = require_user(request)
         order, is_new = services.buy(buyer=buyer, **parse(OrderForm, request))
+        log.info("order placed" if is_new else "order placed before", order_id=str(order.pk))
         return JsonResponse(order_json(order), status=201 if is_new else 200)
 
 
