@@ -87,7 +87,7 @@ class Broker:
         if producer is None:
             return
         try:
-            producer.connection.collapse()
+            producer.connection.collect()
         except Exception as trouble:
             logger.debug("closing the broker connection failed: %s", type(trouble).__name__)
 

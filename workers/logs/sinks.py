@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +47,9 @@ def write_file(records: Sequence[Record]) -> None:
     After a redelivery a record may stand there twice, under the same id.
     """
     text = "\n".join(orjson.dumps(record).decode() for record in records)
-    _file(conf.file, conf.file_bytes, conf.file_backups, os.getpid()).emit(
-        logging.makeLogRecord({"msg": "%s", "args": (text,)})
-    )
+    Path(conf.file).parent.mkdir(parents=True, exist_ok=True)
+    with closing(_File(conf.file)) as file:
+        file.emit(logging.makeLogRecord({"msg": "%s", "args": (text,)}))
 
 
 SINKS: dict[str, Callable[[Sequence[Record]], None]] = {
@@ -61,14 +60,18 @@ SINKS: dict[str, Callable[[Sequence[Record]], None]] = {
 
 
 class _File(ConcurrentRotatingFileHandler):
-    """A file whose failures are those of its sink."""
+    """The file, whose failures are those of its sink."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            path,
+            maxBytes=conf.file_bytes,
+            backupCount=conf.file_backups,
+            encoding="utf-8",
+            # Open for the length of a batch: nothing is left to forks and rotations.
+            keep_file_open=False,
+        )
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Raise what happened, where others print it."""
         raise  # called within an except clause
-
-
-@lru_cache(maxsize=1)
-def _file(path: str, size: int, backups: int, process: int) -> _File:
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    return _File(path, maxBytes=size, backupCount=backups, encoding="utf-8")
