@@ -33,14 +33,18 @@ DEFAULTS: dict[str, Any] = {
 }
 
 MODES = ("celery", "inline")
-_LEAST: dict[str, float] = {
-    "EVENTS_MAX_PAYLOAD_BYTES": 64,
-    "EVENTS_RETENTION_DAYS": 0,
-    "EVENTS_WAKEUP_COALESCE_MS": 0,
-    "EVENTS_TASK_SECONDS": 0.05,
-    "EVENTS_LINGER_SECONDS": 0,
-    "EVENTS_SWEEP_SECONDS": 0.1,
+LONGEST_RETENTION_DAYS = 36_500
+_WHOLE = ("EVENTS_MAX_PAYLOAD_BYTES", "EVENTS_RETENTION_DAYS")
+# The least and the most of each number: past these a clock, a column or a timer gives up.
+_RANGES: dict[str, tuple[float, float]] = {
+    "EVENTS_MAX_PAYLOAD_BYTES": (64, 2**28),
+    "EVENTS_RETENTION_DAYS": (0, LONGEST_RETENTION_DAYS),
+    "EVENTS_WAKEUP_COALESCE_MS": (0, 60_000),
+    "EVENTS_TASK_SECONDS": (0.05, 3600),
+    "EVENTS_LINGER_SECONDS": (0, 60),
+    "EVENTS_SWEEP_SECONDS": (0.1, 3600),
 }
+_DOORBELL_SCHEMES = ("redis://", "rediss://", "unix://")
 
 
 class EventsSettings:
@@ -110,13 +114,23 @@ def problem(name: str, value: Any) -> str | None:
         return f"EVENTS_DATABASE is {value!r}, which is not an alias in DATABASES."
     if name == "EVENTS_PREPARED_STATEMENTS" and not isinstance(value, bool):
         return f"EVENTS_PREPARED_STATEMENTS is {value!r}; it must be True or False."
-    if name in _LEAST and not _is_number(value, _LEAST[name]):
-        return f"{name} is {value!r}; it must be a number of at least {_LEAST[name]:g}."
+    if name == "EVENTS_DOORBELL_URL" and not _is_doorbell(value):
+        # Not the value: it may hold a password.
+        return f"EVENTS_DOORBELL_URL must be None or begin with {', '.join(_DOORBELL_SCHEMES)}."
+    if name in _RANGES and not _is_number(value, *_RANGES[name], whole=name in _WHOLE):
+        least, most = _RANGES[name]
+        kind = "whole number" if name in _WHOLE else "number"
+        return f"{name} is {value!r}; it must be a {kind} of at least {least:g}, at most {most:,}."
     return None
 
 
-def _is_number(value: Any, least: float) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value >= least
+def _is_doorbell(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and value.startswith(_DOORBELL_SCHEMES))
+
+
+def _is_number(value: Any, least: float, most: float, *, whole: bool) -> bool:
+    kind = int if whole else int | float
+    return isinstance(value, kind) and not isinstance(value, bool) and least <= value <= most
 
 
 conf = EventsSettings()

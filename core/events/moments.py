@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.utils import timezone
 
@@ -30,7 +30,9 @@ def parse_moment(text: str) -> datetime:
         if ago:
             return timezone.now() - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
         found = datetime.fromisoformat(text.strip())
-        return found if timezone.is_aware(found) else timezone.make_aware(found)
+        found = found if timezone.is_aware(found) else timezone.make_aware(found)
+        # In UTC, as a database wants it: at the ends of the calendar that is not possible.
+        return found.astimezone(UTC)
     except (ValueError, OverflowError):
         raise InvalidMoment(
             f"{text!r} is not a time: give a date (2026-03-31), a date and time "

@@ -14,7 +14,7 @@ from django.db import DatabaseError
 from core.events import interventions, loop, retention
 from core.events import replay as replaying
 from core.events import status as states
-from core.events.conf import conf
+from core.events.conf import LONGEST_RETENTION_DAYS, conf
 from core.events.console import progress_bar, table
 from core.events.errors import EventsError
 from core.events.interventions import DISCARDED, RETRIED, Intervention, Switched
@@ -90,7 +90,8 @@ class Command(BaseCommand):
             ]
         self._print_table(headings, [[row[heading] for heading in headings] for row in rows])
         about = "about " if found.events_estimated else ""
-        self.stdout.write(f"{about}{found.events:,} events are stored")
+        verb = "is" if found.events == 1 else "are"
+        self.stdout.write(f"{about}{_number(found.events, 'event')} {verb} stored")
 
     def _retry(self, options: Options) -> None:
         with progress_bar("retrying") as progress:
@@ -165,6 +166,8 @@ class Command(BaseCommand):
             self._print_json({"routes": tally.as_dict()})
         elif options.get("once"):
             self._report(tally)
+            if not tally:
+                self.stdout.write("nothing was due")
 
     # -- printing -------------------------------------------------------------------------
 
@@ -295,8 +298,11 @@ def _days(options: Options) -> int | None:
         days = None if value is None else int(value)
     except ValueError:
         days = -1
-    if days is not None and days < 0:
-        raise CommandError(f"--days: {value!r} is not a whole number of at least 0")
+    if days is not None and not 0 <= days <= LONGEST_RETENTION_DAYS:
+        raise CommandError(
+            f"--days: {value!r} is not a whole number of at least 0, "
+            f"at most {LONGEST_RETENTION_DAYS:,}"
+        )
     return days
 
 

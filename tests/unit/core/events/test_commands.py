@@ -65,7 +65,7 @@ def test_status_is_a_table(paid: EventSignal, calls: Recorder) -> None:
     assert heading.split()[:6] == ["route", "queue", "due", "leased", "retrying", "dead"]
     assert heading.split()[6:] == ["orphaned", "paused", "oldest", "settled/s"]
     assert row.split() == ["shop.bill", "default", "1", "0", "0", "0", "0", "0:00:00", "0.0"]
-    assert events == "1 events are stored"
+    assert events == "1 event is stored"
 
 
 def test_status_as_json(paid: EventSignal, calls: Recorder) -> None:
@@ -232,6 +232,7 @@ def test_options_may_be_given_as_keywords(paid: EventSignal, calls: Recorder) ->
         (["pause", "--route", "nothing"], "'nothing'"),
         (["prune", "--days", "many"], "--days: 'many'"),
         (["prune", "--days", "-1"], "--days: '-1'"),
+        (["prune", "--days", "99999999999"], r"--days: '99999999999'.*at most 36,500"),
         (["work", "--once", "--queues", "defautl"], "'defautl'.*did you mean 'default'"),
         (["stauts"], "invalid choice: 'stauts'"),
         ([], "ACTION"),
@@ -271,7 +272,9 @@ def test_moments_without_an_offset_are_local() -> None:
         assert parse_moment("2026-03-01 09:00") == datetime(2026, 3, 1, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("text", ["", "h", "2x", "-2h", "2026-13-01", "999999w", "10000-01-01"])
+@pytest.mark.parametrize(
+    "text", ["9999-12-31T23:59-05:00", "", "h", "2x", "-2h", "2026-13-01", "999999w", "10000-01-01"]
+)
 def test_what_is_no_moment_is_named(text: str) -> None:
     """Anything else raises an error that names it and shows what is possible."""
     with pytest.raises(InvalidMoment, match="is not a time: give a date") as caught:
@@ -284,6 +287,12 @@ def test_work_once_delivers_what_is_due(paid: EventSignal, calls: Recorder) -> N
     calls.behave = lambda events: None
     paid.send_many(None, [{"n": n} for n in range(30)])
     assert run("work", "--once") == "shop.bill: 30 done\n"
+    assert run_json("work", "--once") == {"routes": {}}
+
+
+def test_work_once_says_that_there_was_nothing(calls: Recorder) -> None:
+    """Silence could as well mean that it did not run."""
+    assert run("work", "--once") == "nothing was due\n"
     assert run_json("work", "--once") == {"routes": {}}
 
 

@@ -23,10 +23,15 @@ CHANGES = [
     ("EVENTS_MAX_PAYLOAD_BYTES", True),
     ("EVENTS_RETENTION_DAYS", -3),
     ("EVENTS_RETENTION_DAYS", None),
+    ("EVENTS_RETENTION_DAYS", 0.5),
+    ("EVENTS_RETENTION_DAYS", 10**11),
     ("EVENTS_WAKEUP_COALESCE_MS", -2),
     ("EVENTS_TASK_SECONDS", 0),
+    ("EVENTS_TASK_SECONDS", float("nan")),
     ("EVENTS_LINGER_SECONDS", "short"),
+    ("EVENTS_LINGER_SECONDS", 1e30),
     ("EVENTS_SWEEP_SECONDS", 0),
+    ("EVENTS_SWEEP_SECONDS", float("inf")),
     ("EVENTS_PREPARED_STATEMENTS", "on"),
 ]
 
@@ -44,6 +49,16 @@ def test_a_value_that_cannot_be_meant_is_named_by_check(name: str, value: Any) -
     assert message.is_serious()
     assert name in message.msg
     assert repr(value) in message.msg
+
+
+@pytest.mark.parametrize("value", ["http://bell:6379/0", 6379])
+def test_a_doorbell_that_is_no_redis_is_named_without_its_address(value: Any) -> None:
+    """The address may hold a password."""
+    with override_settings(EVENTS_DOORBELL_URL=value):
+        (message,) = check_settings(None)
+    assert message.is_serious()
+    assert "EVENTS_DOORBELL_URL" in message.msg
+    assert str(value) not in message.msg
 
 
 @pytest.mark.parametrize(
