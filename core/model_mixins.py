@@ -12,6 +12,7 @@ from django.db import models
 from django.utils import timezone
 
 from core.parts.audit import AuditPart
+from core.parts.ordering import OrderingMeta
 from core.parts.table_names import TableNamingMixin
 from core.parts.tenant import TenantPart
 from core.rows.saving import SavePart
@@ -93,7 +94,7 @@ class SlugMixin(models.Model):
         abstract = True
 
 
-class OrderableMixin(models.Model):
+class OrderableMixin(models.Model, metaclass=OrderingMeta):
     """Gives a model an `order`, by which its rows are sorted if no parent before it says else."""
 
     order = models.PositiveIntegerField(default=0, db_index=True)

@@ -6,7 +6,8 @@ import re
 from typing import Any
 
 from django.db import models
-from django.db.models.base import ModelBase
+
+from core.parts.ordering import OrderingMeta, first_ordering
 
 _WORD_START = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
@@ -16,7 +17,7 @@ def snake_case(name: str) -> str:
     return _WORD_START.sub("_", name).lower()
 
 
-class CompleteMeta(ModelBase):
+class CompleteMeta(OrderingMeta):
     """Completes `Meta` of a model that has a table, unless it says something else.
 
     The table is named after the class. The base manager, and without a `Meta` of its own the
@@ -40,9 +41,8 @@ def _completed(name: str, own: Any, bases: tuple[type, ...], attrs: dict[str, An
     managers = [getattr(each, "base_manager_name", None) for each in (own, *inherited)]
     if any(managers):
         values["base_manager_name"] = next(filter(None, managers))
-    orders = [base._meta.ordering for base in bases if hasattr(base, "_meta")]
-    if own is None and any(orders):
-        values["ordering"] = next(filter(None, orders))
+    if own is None and (ordering := first_ordering(bases)):
+        values["ordering"] = ordering
     return type("Meta", (meta,) if meta else (), values)
 
 

@@ -205,6 +205,22 @@ def test_the_first_parent_with_an_ordering_decides() -> None:
         class Meta(OrderableMixin.Meta):
             app_label = "sample"
 
+    class MixinsAlone(SlugMixin, SoftDeleteMixin, OrderableMixin):
+        __module__ = "tests.sample.models"
+
+    class Turned(SlugMixin, OrderableMixin):
+        class Meta:
+            app_label = "sample"
+            ordering = ["-order"]
+
+    class Unordered(SlugMixin, OrderableMixin):
+        class Meta:
+            app_label = "sample"
+
+    assert MixinsAlone._meta.ordering == ["order"]
+    assert MixinsAlone._meta.db_table == "sample_mixinsalone"
+    assert Turned._meta.ordering == ["-order"]
+    assert Unordered._meta.ordering == []
     assert Ordered._meta.ordering == ["order"]
     assert Receipt._meta.ordering == ["order"]
     assert Invoice._meta.ordering == ["-created_at"]
