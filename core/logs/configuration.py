@@ -9,8 +9,8 @@ _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _FORMATS = ("text", "json")
 _OF_DESTINATIONS = ("level", "filters", "formatter")
 
-# These would otherwise have handlers of their own, and every line would come twice or in another
-# format: Django's, those of its development server, granian's.
+# These would otherwise have handlers and levels of their own, and lines would come twice or in
+# another format: Django's, those of its development server, granian's.
 _OWN_HANDLERS = ("django", "django.server", "_granian", "granian.access")
 # Beat says every few seconds that something is due, and a worker that it has received a task; the
 # worker's line that it is done, with its result, is enough.
@@ -65,7 +65,10 @@ def logging_config(
         "handlers": {name: _destination(name, given) for name, given in found.items()},
         "root": {"handlers": list(found), "level": level},
         "loggers": {
-            **{name: {"handlers": [], "propagate": True} for name in _OWN_HANDLERS},
+            **{
+                name: {"handlers": [], "level": "NOTSET", "propagate": True}
+                for name in _OWN_HANDLERS
+            },
             **_QUIET,
             **(loggers or {}),
         },
