@@ -67,7 +67,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response:
     set_rollback()
     told = _from_drf(error) if isinstance(error, APIException) else error_response(error)
     if told.status >= 500:
-        got_request_exception.send(sender=exception_handler, request=context.get("request"))
+        got_request_exception.send_robust(sender=exception_handler, request=context.get("request"))
     response = Response(told.body, status=told.status, headers=dict(told.headers))
     if told.status >= 500:
         mark_logged(response)

@@ -59,7 +59,7 @@ def answer_to(request: HttpRequest, error: Exception) -> JsonResponse | None:
     response = _answer(error, request)
     if response.status_code >= 500:
         # As Django does for errors that it answers itself; error trackers live on it.
-        got_request_exception.send(sender=ExceptionHandlerMiddleware, request=request)
+        got_request_exception.send_robust(sender=ExceptionHandlerMiddleware, request=request)
     return response
 
 

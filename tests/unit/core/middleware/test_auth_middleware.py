@@ -13,9 +13,12 @@ from django.contrib.auth.models import Group, User
 from django.contrib.sessions.models import Session
 from django.db import OperationalError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import path
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -24,6 +27,8 @@ from core.context import Context, current_context
 from core.drf_authentication import MiddlewareAuthentication
 from core.drf_errors import exception_handler
 from core.exceptions import AuthenticationError, ConfigurationError
+from core.jwt import InvalidTokenError
+from core.middleware.auth_middleware import AuthMiddleware
 from core.roles import roles_of
 from tests.unit.core.jwt.signing import OTHER, setting, token
 from tests.unit.core.middleware.serving import SERVERS, Answer, ask, urls
@@ -344,6 +349,27 @@ def test_a_database_that_is_down(
     answer = ask(server, "/api/who", bearer(token(str(ann.pk))))
     assert (answer.status, told(answer)["error_code"]) == (503, "DATABASE_ERROR")
     assert len([each for each in caplog.records if each.levelno >= logging.ERROR]) == 1
+
+
+@given(
+    st.one_of(
+        st.text(st.characters(max_codepoint=255)),
+        st.tuples(
+            st.sampled_from(["Bearer", "bearer", "Bearer\t", "Basic", ""]),
+            st.sampled_from([" ", "  ", "", "\xa0", ","]),
+            st.text(st.characters(max_codepoint=255)),
+        ).map("".join),
+    )
+)
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_header(value: str) -> None:
+    """Is either nobody's or refused, and never reflected."""
+    middleware = AuthMiddleware(lambda request: HttpResponse("passed"))
+    response = middleware(RequestFactory().get("/", headers={"Authorization": value}))
+    refused = value.strip().split(" ")[0].lower() == "bearer"
+    assert response.status_code == (401 if refused else 200)
+    if refused:
+        assert response["WWW-Authenticate"] == InvalidTokenError().headers["WWW-Authenticate"]
 
 
 def test_bad_keys_stop_the_start(settings: Any) -> None:

@@ -178,6 +178,19 @@ def test_server_errors_are_logged_once_and_told_to_trackers(
     assert [each.path for each in trouble] == ["/api/unknown"]
 
 
+def test_a_tracker_that_fails() -> None:
+    """Changes nothing about the response."""
+
+    def fail(**kwargs: Any) -> None:
+        raise RuntimeError("tracker")
+
+    got_request_exception.connect(fail)
+    try:
+        assert get("/api/unknown").json()["error_code"] == "INTERNAL_ERROR"
+    finally:
+        got_request_exception.disconnect(fail)
+
+
 @pytest.mark.parametrize("kind", [*ERRORS])
 @pytest.mark.parametrize("where", ["/api/{}", "/api/async/{}"])
 def test_each_error_is_one_line(where: str, kind: str, caplog: pytest.LogCaptureFixture) -> None:

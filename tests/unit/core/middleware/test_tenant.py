@@ -18,7 +18,7 @@ from core.exceptions import TenantError
 from core.middleware.tenant_checks import check_tenant
 from core.tenancy import get_current_tenant, require_current_tenant
 from tests.unit.core.jwt.signing import setting, token
-from tests.unit.core.middleware.serving import SERVERS, Answer, ask, urls
+from tests.unit.core.middleware.serving import SERVERS, Answer, aask, ask, urls
 
 AUTH = "core.middleware.auth_middleware.AuthMiddleware"
 TENANT = "core.middleware.tenant.TenantMiddleware"
@@ -250,6 +250,20 @@ def test_a_stream_keeps_its_tenant(server: str, view: str, settings: Any) -> Non
     settings.TENANT_SOURCE, settings.TENANT_ACCESS = "header", everybody
     assert ask(server, view, {"X-Tenant-ID": "acme"}).body == b"acme"
     assert get_current_tenant() is None
+
+
+def test_requests_at_the_same_time(settings: Any) -> None:
+    """In one event loop each has its own tenant, in its coroutines and in its threads."""
+    settings.TENANT_SOURCE, settings.TENANT_ACCESS = "header", everybody
+    names = [f"a{number}" for number in range(30)]
+
+    async def all_at_once(view: str) -> list[Answer]:
+        host = {"host": "testserver"}
+        asked = [aask("GET", view, host | {"x-tenant-id": name}) for name in names]
+        return await asyncio.gather(*asked)
+
+    for view in ("/api/shown", "/api/ashown"):
+        assert [told(answer)["tenant"] for answer in asyncio.run(all_at_once(view))] == names
 
 
 @pytest.mark.parametrize(
