@@ -5,23 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import HttpRequest
-from django.http.response import HttpResponseBase
-from django.views import View
 
-from core.events import event_context
 from core.exceptions import AuthenticationError, AuthorizationError
 from core.models import PlatformFeeConfig
 
 from .models import Happening, Order, Organiser, SalesFigures
-
-
-class ApiView(View):
-    """A view whose events name the user as their actor."""
-
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Handle the request."""
-        with event_context(actor=request.user):
-            return super().dispatch(request, *args, **kwargs)
 
 
 def require_user(request: HttpRequest) -> Any:

@@ -1,4 +1,7 @@
-"""The JSON API. Views check who asks and what they sent; `services` does the work."""
+"""The JSON API. Views check who asks and what they sent; `services` does the work.
+
+Whoever asks, by session or token, is the actor of the events: the middleware sees to it.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from uuid import UUID
 from django.contrib.auth import authenticate, login, logout
 from django.http import HttpRequest, JsonResponse
 from django.middleware.csrf import get_token
+from django.views import View
 
 from core.exceptions import AuthenticationError, NotFoundError
 from core.models import PlatformFeeConfig
@@ -15,7 +19,6 @@ from core.utils.logger import StructuredLogger
 
 from . import services
 from .api import (
-    ApiView,
     figures_json,
     happening_json,
     order_json,
@@ -30,7 +33,7 @@ from .models import Happening, Order, SalesFigures
 log = StructuredLogger(__name__)
 
 
-class SessionView(ApiView):
+class SessionView(View):
     """Sign in and out; GET gives the token to send as X-CSRFToken with every change."""
 
     def get(self, request: HttpRequest) -> JsonResponse:
@@ -48,7 +51,7 @@ class SessionView(ApiView):
         return _session(request)
 
 
-class HappeningsView(ApiView):
+class HappeningsView(View):
     """What is on, and publishing something new."""
 
     def get(self, request: HttpRequest) -> JsonResponse:
@@ -61,14 +64,14 @@ class HappeningsView(ApiView):
         return JsonResponse(happening_json(services.publish(**wanted)), status=201)
 
 
-class HappeningView(ApiView):
+class HappeningView(View):
     """One happening."""
 
     def get(self, request: HttpRequest, pk: UUID) -> JsonResponse:
         return JsonResponse(happening_json(_happening(pk)))
 
 
-class StatsView(ApiView):
+class StatsView(View):
     """How a happening sells, for its organiser."""
 
     def get(self, request: HttpRequest, pk: UUID) -> JsonResponse:
@@ -78,7 +81,7 @@ class StatsView(ApiView):
         return JsonResponse(figures_json(figures or SalesFigures(happening=happening)))
 
 
-class OrdersView(ApiView):
+class OrdersView(View):
     """Buying tickets."""
 
     def post(self, request: HttpRequest) -> JsonResponse:
@@ -88,21 +91,21 @@ class OrdersView(ApiView):
         return JsonResponse(order_json(order), status=201 if is_new else 200)
 
 
-class OrderView(ApiView):
+class OrderView(View):
     """One of the user's own orders."""
 
     def get(self, request: HttpRequest, pk: UUID) -> JsonResponse:
         return JsonResponse(order_json(_own_order(request, pk)))
 
 
-class CancelView(ApiView):
+class CancelView(View):
     """Cancelling one of the user's own orders."""
 
     def post(self, request: HttpRequest, pk: UUID) -> JsonResponse:
         return JsonResponse(order_json(services.cancel(order=_own_order(request, pk))))
 
 
-class PlatformFeeView(ApiView):
+class PlatformFeeView(View):
     """The platform fee, which staff may change."""
 
     def get(self, request: HttpRequest) -> JsonResponse:
