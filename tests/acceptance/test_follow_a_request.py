@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -110,6 +111,7 @@ class Buyer:
     """Somebody who is signed in at the example."""
 
     def __init__(self, site: Site, name: str) -> None:
+        self._site = site.web
         self._api = f"{site.web}/api"
         self._session = requests.Session()
         self._sign_in(name)
@@ -119,6 +121,12 @@ class Buyer:
         item = {"happening": happening, "quantity": 1}
         wanted = {"token": uuid4().hex, "items": [item], "phone": "+49301234567"}
         return self._post("orders", wanted)
+
+    def finds(self, table: str, term: str) -> bool:
+        """Tell whether the search of a list in the admin finds something."""
+        url = f"{self._site}/admin/signalbox_{table}/"
+        page = self._session.get(url, params={"q": term}, timeout=PATIENCE)
+        return bool(re.search(r"\b[1-9]\d* results?\b", page.text))
 
     def _sign_in(self, name: str) -> None:
         # Django changes the token on signing in.
@@ -147,7 +155,8 @@ def test_what_came_of_a_purchase(site: Site, fakes: FakeServer, tmp_path: Path) 
     """The id in a response's header is in the lines of web and worker, and in every row."""
     name = f"ada-{uuid4().hex[:8]}"
     happening = shell(site, PREPARE, NAME=name)
-    response = Buyer(site, name).buy(happening)
+    buyer = Buyer(site, name)
+    response = buyer.buy(happening)
     followed = response.headers["X-Correlation-ID"]
 
     def lines(**wanted: Any) -> list[dict[str, Any]]:
@@ -192,6 +201,14 @@ def test_what_came_of_a_purchase(site: Site, fakes: FakeServer, tmp_path: Path) 
             "user_id": purchase["actor_id"],
         }
     ]
+    # A person finds them by the id, too.
+    lists = (
+        "events/eventrecord",
+        "audit/auditlog",
+        "notifications/notification",
+        "logs/requestlog",
+    )
+    assert [each for each in lists if not buyer.finds(each, followed)] == []
     # Analytics has the request as well, without anything that leads back.
     arrived = until(lambda: [item for item in fakes.received("posthog") if is_order(item.data)])
     assert followed not in repr(arrived)
