@@ -137,6 +137,7 @@ class Handover:
             return
         self.flush(_FAREWELL)
         if lost := self._buffer.drop_all():
+            self._reported += lost
             logger.warning("%s: %d records were dropped at the end of the process", self.name, lost)
 
     def after_fork(self) -> None:
@@ -183,13 +184,19 @@ class Handover:
         self._wake.clear()
 
     def _ship(self) -> None:
-        """Send what waits, message by message, as far as the broker takes it."""
-        while self._buffer and not self._breaker.is_open:
+        """Send what waits by now, message by message, as far as the broker takes it.
+
+        What comes meanwhile is for the next round: chasing it would make messages of a few records.
+        """
+        due = self._buffer.counts().buffered
+        while due > 0 and self._buffer and not self._breaker.is_open:
             started = time.monotonic()
             try:
                 if self._broker.waiting() >= self._most_waiting:
                     return
-                batch = self._buffer.take(records=self._batch, size=self._batch_bytes)
+                most = min(self._batch, due)
+                batch = self._buffer.take(records=most, size=self._batch_bytes)
+                due -= len(batch)
                 self._broker.publish(batch, self._source())
             except Exception as error:
                 self._buffer.put_back()

@@ -60,6 +60,7 @@ def make(queue: str) -> Iterator[Callable[..., Handover]]:
 
     yield made_with
     for handover in made:
+        handover._report = lambda: None
         handover._buffer.drop_all()
         handover._broker.hang_up()
 
@@ -121,6 +122,22 @@ def test_a_message_is_a_task_of_celery(make: Any, queue: str, rabbitmq_url: str)
             assert handover._broker.waiting() == 0
         finally:
             channel.queue_delete(queue)
+
+
+def test_what_comes_while_a_round_ships_waits_for_the_next(make: Any, inbox: Any) -> None:
+    """Otherwise a steady stream would become messages of a few records, one after the other."""
+    handover = make(every=0.3)
+    publish = handover._broker.publish
+
+    def meanwhile(*args: Any) -> None:
+        publish(*args)
+        handover.hand_over({"number": "late"})
+
+    handover._broker.publish = meanwhile
+    handover.hand_over({"number": 1})
+    wait_until(lambda: len(inbox()) == 1)
+    assert handover.status().buffered == 1
+    wait_until(lambda: len(inbox()) == 2)
 
 
 def test_messages_are_bounded(make: Any, inbox: Any) -> None:
