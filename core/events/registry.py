@@ -80,9 +80,10 @@ class SignalRegistry:
 
         `payload(sender=..., **arguments)` returns the payload; without it, the arguments are the
         payload as they are. A sender whose class says `emits_events = False`, as the models of the
-        engine and of the effects do, fires nothing. The options are those of EventSignal. Again
-        with the same name, it returns the same EventSignal. Raises InvalidRoute for what is no
-        signal, InvalidSignal or UnknownSignalOption that name the value.
+        engine and of the effects do, fires nothing, nor does a model within a migration. The
+        options are those of EventSignal. Again with the same name, it returns the same
+        EventSignal. Raises InvalidRoute for what is no signal, InvalidSignal or
+        UnknownSignalOption that name the value.
         """
         if not isinstance(signal, Signal):
             raise InvalidRoute(f"adopt({signal!r}): give a django.dispatch.Signal")
@@ -100,8 +101,9 @@ class SignalRegistry:
         event_signal = EventSignal(name, **options)
 
         def forward(sender: Any, **arguments: Any) -> None:
-            if not getattr(sender, "emits_events", True):
-                # The engine's and the effects' own rows would cause events without end.
+            if not getattr(sender, "emits_events", True) or _is_historical(sender):
+                # The engine's and the effects' own rows would cause events without end; a
+                # migration may run before there is a table for events.
                 return
             arguments.pop("signal", None)
             data = payload(sender=sender, **arguments) if payload else arguments
@@ -126,6 +128,11 @@ class SignalRegistry:
 
     def _names(self) -> list[str]:
         return [route.name for route in self._routing]
+
+
+def _is_historical(sender: Any) -> bool:
+    """Tell whether a sender is a model of a migration, and not one of an installed app."""
+    return getattr(getattr(sender, "_meta", None), "apps", apps) is not apps
 
 
 def _complete(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,8 +6,12 @@ import asyncio
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.contrib.auth import user_logged_in
 from django.contrib.auth.models import Group, User
+from django.db import connection
+from django.db.migrations.recorder import MigrationRecorder
+from django.db.migrations.state import ProjectState
 from django.db.models.signals import post_save
 from django.dispatch import Signal
 from django.test import Client
@@ -213,6 +217,19 @@ def test_rows_of_the_engine_fire_nothing(db: None) -> None:
     with capture_events() as events:
         RouteState.objects.create(name="some.route")
     assert events == []
+
+
+def test_models_within_a_migration_fire_nothing(db: None) -> None:
+    """The first `migrate` saves rows before there is a table for events."""
+    registry.adopt(
+        post_save, "model.saved", payload=lambda sender, instance, **kw: {"pk": instance.pk}
+    )
+    old = ProjectState.from_apps(apps).apps.get_model("auth", "Group")
+    with capture_events() as fired:
+        MigrationRecorder(connection).record_applied("shop", "0001_initial")
+        old.objects.create(name="within")
+        Group.objects.create(name="after")
+    assert [event.sender for event in fired if event.name == "model.saved"] == ["auth.group"]
 
 
 @pytest.mark.parametrize("signal", [None, "user_logged_in", Signal], ids=["none", "text", "class"])
