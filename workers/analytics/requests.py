@@ -6,7 +6,8 @@ import random
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
-from uuid import uuid4
+
+from uuid_utils import uuid7
 
 from core.handover import Handover
 
@@ -27,7 +28,7 @@ def measure(*, facts: Mapping[str, Any], **_: Any) -> None:
     rate = conf.request_sample_rate
     if conf.enabled and random.random() < rate:
         # The uuid is given here, once, so that PostHog knows a record that comes twice.
-        record = {"uuid": str(uuid4()), "at": datetime.now(UTC), "sample_rate": rate}
+        record = {"uuid": str(uuid7()), "at": datetime.now(UTC), "sample_rate": rate}
         handover.hand_over({**facts, **record})
 
 
