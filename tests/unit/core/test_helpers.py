@@ -22,6 +22,7 @@ from core.helpers import (
     generate_token,
     get_client_ip,
     hash_string,
+    is_trusted_proxy,
     validate_uuid,
 )
 
@@ -194,6 +195,25 @@ def test_a_bad_trusted_proxy_is_named(settings: Any) -> None:
     settings.TRUSTED_PROXIES = ["10.0.0.0/99"]
     with pytest.raises(ConfigurationError, match=r"10\.0\.0\.0/99"):
         get_client_ip(request())
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("10.1.2.3", True),
+        ("::ffff:10.1.2.3", True),
+        ("11.1.2.3", False),
+        ("", False),
+        ("unix:", False),
+    ],
+)
+def test_who_stands_next_to_us(address: str, expected: bool, settings: Any) -> None:
+    """Only the direct neighbour counts, whatever a header says; without proxies nobody does."""
+    meta = {"REMOTE_ADDR": address, "HTTP_X_FORWARDED_FOR": "10.9.9.9"}
+    request = RequestFactory().get("/", **meta)
+    assert not is_trusted_proxy(request)
+    settings.TRUSTED_PROXIES = ["10.0.0.0/8"]
+    assert is_trusted_proxy(request) is expected
 
 
 def test_only_requests_have_clients() -> None:
