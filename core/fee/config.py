@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any, NoReturn, Self
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models, router, transaction
 from django.db.models import Q
@@ -21,6 +22,7 @@ from core.fee import plans as fee_plans
 from core.fee import reading as fee_reading
 from core.fee.rows import ONLY_ID, PlatformFeeQuerySet
 from core.fee.terms import Amount, Terms, checked_moment, checked_percentage, earnings
+from core.rows.values import could_be
 
 _VALIDATORS = [MinValueValidator(Decimal(0)), MaxValueValidator(Decimal(100))]
 _PLAN_FIELDS = {"planned_percentage", "planned_from", "planned_by"}
@@ -139,6 +141,8 @@ class PlatformFeeConfig(TimeStampedModel):
         fields = None if update_fields is None else set(update_fields)
         names_who = self._names_who
         self.fee_percentage = checked_percentage("fee_percentage", self.fee_percentage)
+        if names_who:
+            self._refuse_what_is_no_user()
         exclude = _PLAN_FIELDS if names_who else _PLAN_FIELDS | {"updated_by"}
         self.full_clean(exclude=exclude, validate_unique=False, validate_constraints=False)
         using = using or router.db_for_write(type(self), instance=self)
@@ -271,6 +275,11 @@ class PlatformFeeConfig(TimeStampedModel):
         self.planned_from = stored.planned_from
         self.planned_by_id = stored.planned_by_id
         self._plan_read = self._plan_here()
+
+    def _refuse_what_is_no_user(self) -> None:
+        who = self.updated_by_id
+        if who is not None and not could_be(self._meta.get_field("updated_by"), who):
+            raise ValidationError({"updated_by": f"{who!r:.100} is no user."})
 
     def _note_what_was_read(self) -> None:
         self._names_who = False

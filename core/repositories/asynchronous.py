@@ -42,7 +42,7 @@ class AsyncRepository(Repository[Row]):
         Raises the model's MultipleObjectsReturned when there are several.
         """
         try:
-            return await self.query({field: value}).aget()
+            return await self._having(field, value).aget()
         except self.model.DoesNotExist:
             return None
 

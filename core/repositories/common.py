@@ -30,6 +30,7 @@ Row = TypeVar("Row", bound=models.Model)
 Filters = Mapping[str, Any] | None
 
 _USUAL_KEYS = (int, str, UUID)
+MOST_ROWS = 10**9
 
 
 class Repository(Generic[Row]):
@@ -90,10 +91,14 @@ class Repository(Generic[Row]):
                 raise self._refused(name, value, error) from error
         return rows
 
+    def _having(self, field: str, value: Any) -> models.QuerySet[Row, Row]:
+        self._field(field)  # before it is the key of a dict, which not everything can be
+        return self.query({field: value})
+
     def _list(self, filters: Filters, order_by: Order, limit: int | None) -> Any:
         rows = self.query(filters)
         if limit is not None:
-            require_whole("limit", limit, 1)
+            require_whole("limit", limit, 1, MOST_ROWS)
         if order_by is not None or limit is not None:
             rows = ordered(rows, order_by)
         return rows[:limit]

@@ -45,7 +45,7 @@ class BaseRepository(Repository[Row]):
         Raises the model's MultipleObjectsReturned when there are several.
         """
         try:
-            return self.query({field: value}).get()
+            return self._having(field, value).get()
         except self.model.DoesNotExist:
             return None
 

@@ -8,6 +8,7 @@ import re
 from decimal import Decimal
 from functools import cache
 from typing import Any
+from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.core.files import File
@@ -22,7 +23,8 @@ from django.db import models
 # What Django's fields raise for values that they cannot hold.
 REFUSED_VALUES = (ValidationError, ValueError, TypeError, OverflowError)
 _BOUNDS = (DecimalValidator, MaxLengthValidator, MaxValueValidator, MinValueValidator)
-_NUMBERS = (models.IntegerField, models.DecimalField, models.FloatField, models.UUIDField)
+_COUNTS = (models.IntegerField, models.DecimalField, models.FloatField)
+_NUMBERS = (*_COUNTS, models.UUIDField)
 # As JSON writes it, and not a backslash followed by "u0000".
 _NUL_IN_JSON = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 # PostgreSQL refuses numbers from about 10**131072 on; no column here is near that.
@@ -72,7 +74,7 @@ def clean(field: Any, value: Any) -> Any:
         return value
     refuse_shape(field, value)
     value = field.to_python(value)
-    for validator in field.validators:
+    for validator in _target(field).validators:
         # Those that say what the column holds; the others are for forms and `full_clean()`.
         if isinstance(validator, _BOUNDS):
             validator(value)
@@ -100,6 +102,9 @@ def refuse_shape(field: Any, value: Any) -> None:
         _refuse_text(value)
     elif isinstance(value, bool) and isinstance(field, _NUMBERS):
         raise ValueError("True and False are no numbers and no keys")
+    elif isinstance(value, UUID) and isinstance(field, _COUNTS):
+        # Django would take it for a number of 39 digits.
+        raise ValueError("a number is needed")
     elif isinstance(value, float) and not math.isfinite(value):
         raise ValueError("a finite number is needed")
     elif isinstance(value, float) and isinstance(field, models.IntegerField) and value % 1:

@@ -27,8 +27,15 @@ def text_of(name: str, value: Any, length: int) -> str:
         )
     fits = not isinstance(key, int) or key.bit_length() < 3 * length
     text = str(key) if fits else ""
-    if not text.strip() or len(text) > length or "\x00" in text:
+    if not text.strip() or len(text) > length or not _is_storable(text):
         raise TenantError(
             f"{name} must be 1 to {length} characters without NUL, got {shortened(key)}"
         )
     return text
+
+
+def _is_storable(text: str) -> bool:
+    try:
+        return b"\x00" not in text.encode()
+    except UnicodeEncodeError:
+        return False  # half a character, which no database stores

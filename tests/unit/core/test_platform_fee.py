@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from decimal import Decimal, localcontext
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -274,10 +275,13 @@ def test_saving_without_a_change_keeps_who_made_the_last_one() -> None:
     assert PlatformFeeConfig.objects.get().updated_by == boss
 
 
-def test_an_unknown_user_is_refused() -> None:
+@pytest.mark.parametrize(
+    "who", [999_999, 10**30, "", "x", float("inf"), Decimal("Infinity"), uuid4()]
+)
+def test_an_unknown_user_is_refused(who: Any) -> None:
     """Who changed it must be somebody."""
     with pytest.raises(DjangoValidationError, match="updated_by"):
-        change("11.00", updated_by_id=999_999)
+        change("11.00", updated_by_id=who)
     assert PlatformFeeConfig.objects.get().fee_percentage == Decimal(10)
 
 

@@ -34,7 +34,7 @@ from core.repositories import (
 from core.services import BaseService
 from core.tenancy import require_current_tenant, set_current_tenant
 from core.transactions import Session
-from tests.sample.models import Book, Member, Parcel, Room, Shelf, Stamped, Ticket
+from tests.sample.models import Book, Desk, Member, Parcel, Room, Shelf, Stamped, Ticket
 
 
 class _Awaited:
@@ -231,12 +231,25 @@ class TestReading:
             with pytest.raises(ValidationError, match=field):
                 call()
 
+    @pytest.mark.parametrize("key", [10**30, -(10**30), uuid4(), float("inf"), True, "x"])
+    def test_keys_that_no_row_can_have_are_refused(self, repository: Any, key: Any) -> None:
+        """The key of a related row is checked against what its column holds."""
+        for name in ("room", "room_id"):
+            with pytest.raises(ValidationError, match=name):
+                repository(Desk).create({name: key})
+
+    @pytest.mark.parametrize("field", [[], {}, None, Decimal("sNaN"), "nope", "\ud800"])
+    def test_fields_that_are_none_are_refused(self, shelves: Any, field: Any) -> None:
+        """Whatever is given for a field, the error says that there is none of that name."""
+        with pytest.raises(ValidationError, match="Shelf has no field"):
+            shelves.get_by_field(field, 1)
+
     def test_a_backslash_is_no_nul(self, books: Any) -> None:
         """What only looks like an escaped NUL is stored and found."""
         books.create({"title": "x", "notes": {"a": "\\u0000"}})
         assert len(books.list(filters={"notes": {"a": "\\u0000"}})) == 1
 
-    @pytest.mark.parametrize("limit", [0, -1, "x", 1.5])
+    @pytest.mark.parametrize("limit", [0, -1, "x", 1.5, 10**30])
     def test_bad_limits_are_refused(self, books: Any, limit: Any) -> None:
         """A limit is a whole number from 1 on."""
         with pytest.raises(ValidationError, match="limit must be"):

@@ -96,7 +96,20 @@ class TestCurrentTenant:
 
     @pytest.mark.parametrize(
         "tenant",
-        ["", "  ", "a\x00b", "x" * 65, True, 1.5, b"a", ["a"], object(), 10**5000, Bid()],
+        [
+            "",
+            "  ",
+            "a\x00b",
+            "a\ud800",
+            "x" * 65,
+            True,
+            1.5,
+            b"a",
+            ["a"],
+            object(),
+            10**5000,
+            Bid(),
+        ],
         ids=lambda value: type(value).__name__,
     )
     def test_what_is_no_tenant_is_refused(self, tenant: Any) -> None:
