@@ -9,7 +9,9 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from asgiref.testing import ApplicationCommunicator
 from django.contrib.auth.models import User
+from django.core.handlers.asgi import ASGIHandler
 from django.core.signals import request_finished
 from django.db import close_old_connections
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
@@ -23,6 +25,13 @@ from core.middleware.analytics import AnalyticsMiddleware
 from core.signals.user_activity import request_measured
 
 Facts = dict[str, Any]
+PATIENCE = 10
+SCOPE: dict[str, Any] = {
+    "type": "http",
+    "method": "GET",
+    "query_string": b"",
+    "headers": [(b"host", b"localhost")],
+}
 
 
 def page(request: HttpRequest, number: int = 0) -> HttpResponse:
@@ -57,6 +66,16 @@ async def astreamed(request: HttpRequest) -> StreamingHttpResponse:
     return StreamingHttpResponse(parts())
 
 
+async def endless(request: HttpRequest) -> StreamingHttpResponse:
+    """Begin an answer, and never end it."""
+
+    async def parts() -> AsyncIterator[str]:
+        yield "a"
+        await asyncio.Event().wait()
+
+    return StreamingHttpResponse(parts())
+
+
 urls = ModuleType("analytics_test_urls")
 vars(urls).update(
     urlpatterns=[
@@ -65,6 +84,7 @@ vars(urls).update(
         path("fails", fails),
         path("streamed", streamed),
         path("astreamed", astreamed),
+        path("endless", endless),
         path("health/live/", page),
     ]
 )
@@ -211,6 +231,26 @@ def test_streams_of_an_event_loop_are_too(to_the_end: bool, measured: list[Facts
         response.close()
 
     asyncio.run(read())
+    assert [facts["status"] for facts in measured] == [200]
+
+
+@pytest.mark.usefixtures("_without_database")
+@pytest.mark.parametrize("disconnects", [True, False])
+def test_a_server_of_event_loops(disconnects: bool, measured: list[Facts]) -> None:
+    """Django's own handler closes every stream, also one whose client has gone."""
+
+    async def serve() -> None:
+        path = "/endless" if disconnects else "/astreamed"
+        server: Any = ApplicationCommunicator(ASGIHandler(), {**SCOPE, "path": path})
+        await server.send_input({"type": "http.request", "body": b""})
+        assert (await server.receive_output(PATIENCE))["status"] == 200
+        assert (await server.receive_output(PATIENCE))["body"] == b"a"
+        assert measured == []
+        if disconnects:
+            await server.send_input({"type": "http.disconnect"})
+        await server.wait(PATIENCE)
+
+    asyncio.run(serve())
     assert [facts["status"] for facts in measured] == [200]
 
 
