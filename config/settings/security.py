@@ -65,9 +65,8 @@ SECURE_CSP = {} if _csp_only_reports else _CSP
 SECURE_CSP_REPORT_ONLY = _CSP if _csp_only_reports else {}
 
 _NOBODY: list[str] = []
-PERMISSIONS_POLICY = {
-    feature: _NOBODY
-    for feature in (
+PERMISSIONS_POLICY = dict.fromkeys(
+    (
         "accelerometer",
         "camera",
         "display-capture",
@@ -77,8 +76,9 @@ PERMISSIONS_POLICY = {
         "microphone",
         "payment",
         "usb",
-    )
-}
+    ),
+    _NOBODY,
+)
 SECURE_CROSS_ORIGIN_RESOURCE_POLICY = "same-origin"
 
 _VALIDATION = "django.contrib.auth.password_validation"

@@ -30,11 +30,19 @@ def send_requests(
         return
     try:
         send([captured(record) for record in records])
-    except Retry as outage:
+    except Exception as error:
+        if not _may_pass(error):
+            raise
         if self.request.retries >= len(_PAUSES):
             logger.warning(
-                "%d records of requests were dropped: PostHog does not answer", len(records)
+                "%d records of requests were dropped: PostHog does not take them", len(records)
             )
             return
-        pause = min(outage.after or _PAUSES[self.request.retries], _LONGEST_PAUSE)
-        raise self.retry(countdown=pause, exc=outage) from outage
+        asked = error.after if isinstance(error, Retry) else None
+        pause = min(asked or _PAUSES[self.request.retries], _LONGEST_PAUSE)
+        raise self.retry(countdown=pause, exc=error) from error
+
+
+def _may_pass(error: Exception) -> bool:
+    # Nothing looks for a culprit in such a batch, so an error of PostHog's own is an outage too.
+    return isinstance(error, Retry) or int(getattr(error, "status", 0) or 0) >= 500

@@ -13,6 +13,7 @@ from uuid import UUID
 
 import pytest
 from celery.exceptions import Retry
+from posthog.request import APIError
 
 from config.demo.fakes import Failure, FakeServer
 from core.signals.user_activity import request_measured
@@ -125,9 +126,10 @@ def test_a_sample(
     assert {record["sample_rate"] for record in gathered.records()} <= {rate}
 
 
-def test_an_outage_is_waited_for(posthog: FakeServer, gathered: Gathered) -> None:
+@pytest.mark.parametrize("status", [500, 503])
+def test_an_outage_is_waited_for(status: int, posthog: FakeServer, gathered: Gathered) -> None:
     """The batch comes again later, as it was."""
-    posthog.fail("posthog", Failure(times=2, status=503))
+    posthog.fail("posthog", Failure(times=2, status=status))
     measure(3)
     send_requests.apply(kwargs={"records": gathered.records(), "source": SOURCE}).get()
     arrived = [item.key for item in posthog.received("posthog")]
@@ -145,6 +147,15 @@ def test_an_outage_that_does_not_end(
     assert posthog.requests("posthog") == 4
     (line,) = [each for each in caplog.records if each.name == "workers.analytics.tasks"]
     assert line.getMessage().startswith("3 records of requests were dropped")
+
+
+def test_a_refusal_is_not_repeated(posthog: FakeServer, gathered: Gathered) -> None:
+    """A wrong key stays wrong; the task fails, which Flower and the log show."""
+    posthog.fail("posthog", Failure(times=-1, status=401))
+    measure()
+    with pytest.raises(APIError):
+        send_requests.apply(kwargs={"records": gathered.records(), "source": SOURCE}).get()
+    assert posthog.requests("posthog") == 1
 
 
 def test_how_long_an_outage_is_waited_for(posthog: FakeServer, gathered: Gathered) -> None:
