@@ -292,11 +292,17 @@ def doorbell_url() -> str | None:
 
 
 def _sign(queue: str) -> str:
-    return f"{_PREFIX}signs:{queue}"
+    return f"{_prefix()}signs:{queue}"
 
 
 def _bell(queue: str) -> str:
-    return f"{_PREFIX}bell:{queue}"
+    return f"{_prefix()}bell:{queue}"
+
+
+def _prefix() -> str:
+    """Return how keys begin: installations that share a Redis tell theirs apart as Celery does."""
+    options = current_app.conf.broker_transport_options or {}
+    return f"{options.get('global_keyprefix', '')}{_PREFIX}"
 
 
 doorbell = Doorbell()

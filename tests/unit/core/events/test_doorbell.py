@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import pytest
 import redis
+from celery import current_app
 
 from core.events import EventSignal, worker
 from core.events.doorbell import Doorbell, Listener, doorbell_url
@@ -107,6 +108,19 @@ def test_a_listener_hears_the_bell(bell: Doorbell, queue: str, settings: Any) ->
     started = time.monotonic()
     assert listener.wait(soon()) is True
     assert time.monotonic() - started < 2
+
+
+def test_installations_that_share_a_redis_do_not_hear_each_other(
+    bell: Doorbell, queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The prefix that keeps their messages apart keeps their bells apart."""
+    listener = listen(bell, queue)
+    options = {**current_app.conf.broker_transport_options, "global_keyprefix": f"{queue}-other-"}
+    with monkeypatch.context() as other:
+        other.setitem(current_app.conf, "broker_transport_options", options)
+        assert bell.ring([queue]) == {queue: False}
+    assert bell.ring([queue]) == {queue: True}
+    listener.leave()
 
 
 def test_waiting_ends_by_itself(bell: Doorbell, queue: str, settings: Any) -> None:
