@@ -17,6 +17,7 @@ from concurrent_log_handler import ConcurrentRotatingFileHandler
 from django.utils.module_loading import import_string
 from portalocker import LOCK_EX, LOCK_NB, LockException, lock
 
+from core.logs.interrupts import is_interruption
 from core.logs.lines import ascii_only
 
 _logger = logging.getLogger("core.logs")
@@ -98,6 +99,8 @@ class Destination(logging.Handler):
         try:
             self._handler().handle(record)
         except Exception as error:
+            if is_interruption(error):
+                raise
             return self._failed(error)
         finally:
             self._busy = False

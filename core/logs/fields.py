@@ -12,6 +12,7 @@ from typing import Any
 
 from core.context import current_context, current_fields
 from core.logs.arguments import redacted_arguments
+from core.logs.interrupts import is_interruption
 from core.logs.values import Values, cut, encodable, unprintable
 
 # Every line begins with these; after the fields of its own, `exception` and `stack` come last.
@@ -79,6 +80,8 @@ def _message(template: Any, args: Any) -> tuple[str, str | None]:
         try:
             text = text % redacted_arguments(args)
         except Exception as error:
+            if is_interruption(error):
+                raise
             trouble = f"the arguments do not fit the message: {type(error).__name__}"
     return encodable(cut(text, MAX_LONG_TEXT)), trouble
 
@@ -86,9 +89,8 @@ def _message(template: Any, args: Any) -> tuple[str, str | None]:
 def _extra(record: logging.LogRecord) -> dict[str, Any]:
     """Return what the caller gave as fields: `extra=`, or the fields of a StructuredLogger."""
     found = {key: value for key, value in vars(record).items() if key not in _OWN}
-    given = getattr(record, "fields", None)
-    if isinstance(given, Mapping):
-        found.update(given)
+    given = getattr(record, "fields", {})
+    found.update(given if isinstance(given, Mapping) else {"fields": given})
     # Celery's message says what its data says, and the data has the arguments of the task.
     if record.name.startswith("celery."):
         found.pop("data", None)

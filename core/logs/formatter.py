@@ -13,6 +13,7 @@ import structlog
 from structlog.stdlib import ProcessorFormatter
 
 from core.logs.fields import line_fields, timestamp
+from core.logs.interrupts import is_interruption
 from core.logs.lines import json_line, text_line
 from core.logs.values import unprintable
 
@@ -38,6 +39,8 @@ class LineFormatter(ProcessorFormatter):
         try:
             return super().format(record)
         except Exception as error:
+            if is_interruption(error):
+                raise
             return self._render(self._rescued(record, error))
 
     def _fields(self, logger: Any, name: str, event: MutableMapping[str, Any]) -> dict[str, Any]:

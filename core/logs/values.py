@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Any
 from uuid import UUID
 
+from core.logs.interrupts import is_interruption
 from core.redaction import REDACTED, is_secret
 
 # Characters of one text, entries of one container, and how deep containers may be nested.
@@ -72,6 +73,8 @@ class Values:
         try:
             return self._other(value, depth)
         except Exception as error:
+            if is_interruption(error):
+                raise
             return unprintable(value, error)
 
     def _other(self, value: Any, depth: int) -> Any:
