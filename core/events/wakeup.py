@@ -127,7 +127,7 @@ class Publisher:
         producer, self._producer = self._producer, None
         if producer is not None:
             try:
-                producer.connection.collapse()
+                producer.connection.collect()
             except Exception as trouble:
                 logger.debug("closing the broker connection failed: %s", type(trouble).__name__)
 
