@@ -20,6 +20,9 @@ except ImportError:  # pragma: no cover - the database is SQLite and no PostgreS
 
 # Seconds that cancelling a statement may take.
 _PATIENCE = 2.0
+# Seconds after which an interruption comes again, as long as the block goes on all the same: it may
+# have come where every exception is caught, such as in a library that writes a log.
+_AGAIN = 1.0
 
 
 @contextmanager
@@ -75,7 +78,7 @@ def _alarm(seconds: float) -> Iterator[None]:
     started = time.monotonic()
     try:
         try:
-            signal.setitimer(signal.ITIMER_REAL, seconds)
+            signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN)
             yield
         finally:
             # Should the alarm come just before this, the outer clean-up is still done.

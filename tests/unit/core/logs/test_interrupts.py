@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -52,3 +53,22 @@ def test_a_lease_ends_what_is_slow_to_log(log: logging.Logger, place: str) -> No
 def test_other_exceptions_are_none() -> None:
     """What a value raises by itself is a failure."""
     assert not is_interruption(ValueError("no"))
+
+
+def test_a_handler_that_only_logs_to_a_file_ends(tmp_path: Path) -> None:
+    """Where the file's own code catches an interruption, it comes again."""
+    logger = logging.getLogger("tests.interrupts.file")
+    logger.propagate = False
+    options = {"path": str(tmp_path / "x.log"), "max_bytes": 100_000, "backups": 2}
+    destination = Destination(
+        label="it", factory="core.logs.destinations.SharedFile", options=options
+    )
+    destination.setFormatter(LineFormatter(service="worker"))
+    logger.addHandler(destination)
+    try:
+        with pytest.raises(LeaseExpired), bounded(0.1):
+            while True:
+                logger.warning("again")
+    finally:
+        logger.removeHandler(destination)
+        destination.close()
