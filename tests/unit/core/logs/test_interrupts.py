@@ -55,6 +55,12 @@ def test_other_exceptions_are_none() -> None:
     assert not is_interruption(ValueError("no"))
 
 
+def log_for_ever(logger: logging.Logger) -> None:
+    """Do nothing else."""
+    while True:
+        logger.warning("again")
+
+
 def test_a_handler_that_only_logs_to_a_file_ends(tmp_path: Path) -> None:
     """Where the file's own code catches an interruption, it comes again."""
     logger = logging.getLogger("tests.interrupts.file")
@@ -67,8 +73,7 @@ def test_a_handler_that_only_logs_to_a_file_ends(tmp_path: Path) -> None:
     logger.addHandler(destination)
     try:
         with pytest.raises(LeaseExpired), bounded(0.1):
-            while True:
-                logger.warning("again")
+            log_for_ever(logger)
     finally:
         logger.removeHandler(destination)
         destination.close()
