@@ -15,6 +15,7 @@ from core.jwt.keys import key_ring
 logger = logging.getLogger(__name__)
 
 _MAX_CHARACTERS = 16 * 1024
+_TIMES = ("exp", "nbf", "iat")
 # What PyJWT lets through besides its own: JSON nested too deep, numbers too large, odd texts.
 _UNREADABLE = (jwt.PyJWTError, ValueError, TypeError, ArithmeticError, RecursionError)
 
@@ -52,7 +53,7 @@ def verified_claims(token: str) -> dict[str, Any]:
         key = keys.find(jwt.get_unverified_header(token).get("kid"))
         if key is None:
             raise refused("of no key in JWT_KEYS")
-        return jwt.decode(
+        claims: dict[str, Any] = jwt.decode(
             token,
             key.material,
             algorithms=[key.algorithm],
@@ -61,6 +62,10 @@ def verified_claims(token: str) -> dict[str, Any]:
             leeway=getattr(settings, "JWT_LEEWAY_SECONDS", 0),
             options={"require": ["exp", "sub"]},
         )
+        # PyJWT reads "9_999" as a number.
+        if any(isinstance(claims.get(name), str | bool) for name in _TIMES):
+            raise refused("with times that are no numbers")
+        return claims
     except jwt.ExpiredSignatureError as error:
         raise ExpiredTokenError() from error
     except _UNREADABLE as error:
