@@ -75,7 +75,9 @@ class SecurityHeadersMiddleware:
             response.headers[_FRAMES] = settings.X_FRAME_OPTIONS.upper()
         if self._hsts and _HSTS not in response and request.is_secure():
             response.headers[_HSTS] = self._hsts
-        if not _is_debug_page(response):
+        # A browser replaces the headers of the page that it has by those of a 304, and the nonce in
+        # that page would no longer be the one of the policy.
+        if response.status_code != 304 and not _is_debug_page(response):
             self._add_policies(request, response)
 
     def _add_policies(self, request: HttpRequest, response: HttpResponseBase) -> None:

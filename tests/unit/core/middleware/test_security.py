@@ -13,6 +13,7 @@ from django.template import engines
 from django.test import AsyncClient, Client
 from django.urls import path
 from django.views.decorators.clickjacking import xframe_options_exempt
+from django.views.decorators.http import etag
 
 from core.csp import CSP, csp_override, csp_report_only_override
 
@@ -54,6 +55,12 @@ def framed(request: HttpRequest) -> HttpResponse:
     return HttpResponse("framed")
 
 
+@etag(lambda request: '"same"')
+def unchanged(request: HttpRequest) -> HttpResponse:
+    """Say that a browser may keep what it has."""
+    return page(request, "yes")
+
+
 def fails(request: HttpRequest) -> HttpResponse:
     """Fail."""
     raise ZeroDivisionError
@@ -77,6 +84,7 @@ vars(urls).update(
         path("own", own),
         path("other", other),
         path("framed", framed),
+        path("unchanged", unchanged),
         path("fails", fails),
         path("streamed", streamed),
     ]
@@ -177,3 +185,14 @@ def test_an_event_loop_is_served() -> None:
     response = asyncio.run(AsyncClient().get("/async"))
     nonce = response.content.decode().split("'")[1]
     assert f"'nonce-{nonce}'" in response[ENFORCED]
+
+
+def test_a_page_that_a_browser_keeps() -> None:
+    """Keeps its policy with its nonce: a 304 would replace it by one without."""
+    first = Client().get("/unchanged")
+    assert "nonce-" in first[ENFORCED]
+    kept = Client().get("/unchanged", headers={"If-None-Match": first["ETag"]})
+    assert kept.status_code == 304
+    assert ENFORCED not in kept
+    assert REPORTED not in kept
+    assert kept["X-Content-Type-Options"] == "nosniff"
