@@ -12,9 +12,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import ValidationError as FieldError
 from django.db.models import QuerySet
@@ -65,8 +66,8 @@ class AuthMiddleware:
                 else:
                     self._recognise(request)
             except Exception as error:
-                return _challenged(_answered(request, error), token)
-            return _challenged(scope.kept_in(self.get_response(request)), token)
+                return _marked(_answered(request, error))
+            return _marked(scope.kept_in(self.get_response(request)))
 
     async def _acall(self, request: HttpRequest) -> HttpResponseBase:
         with RequestScope(request) as scope:
@@ -78,17 +79,23 @@ class AuthMiddleware:
                 else:
                     await self._arecognise(request)
             except Exception as error:
-                return _challenged(_answered(request, error), token)
-            return _challenged(scope.kept_in(await self.get_response(request)), token)
+                return _marked(_answered(request, error))
+            return _marked(scope.kept_in(await self.get_response(request)))
 
     def _recognise(self, request: Any) -> None:
         if _may_have_user(request):
             _is_known(request, request.user)
 
     async def _arecognise(self, request: Any) -> None:
-        if _may_have_user(request):
-            is_loaded = not _is_lazy(request) or not hasattr(request, "auser")
-            _is_known(request, request.user if is_loaded else await request.auser())
+        if not _may_have_user(request):
+            return
+        if not _is_lazy(request):
+            _is_known(request, request.user)
+        elif _is_djangos(request.user):
+            _is_known(request, await request.auser())
+        else:
+            # Somebody has put more around the user, who would not be had from request.auser().
+            _is_known(request, await sync_to_async(_loaded)(request))
 
 
 def bearer_token(request: HttpRequest) -> str | None:
@@ -168,6 +175,15 @@ def _is_lazy(request: Any) -> bool:
     return isinstance(request.user, SimpleLazyObject)
 
 
+def _is_djangos(user: Any) -> bool:
+    return vars(user)["_setupfunc"].__module__ == AuthenticationMiddleware.__module__
+
+
+def _loaded(request: Any) -> Any:
+    bool(request.user.is_authenticated)
+    return request.user
+
+
 def _answered(request: HttpRequest, error: Exception) -> HttpResponseBase:
     response = answer_to(request, error)
     if response is None:
@@ -175,10 +191,11 @@ def _answered(request: HttpRequest, error: Exception) -> HttpResponseBase:
     return response
 
 
-def _challenged(response: HttpResponseBase, token: str | None) -> HttpResponseBase:
+def _marked(response: HttpResponseBase) -> HttpResponseBase:
+    """Tell clients how to identify themselves, and caches that it matters."""
     headers: Mapping[str, str] = response.headers
     if response.status_code == 401 and "WWW-Authenticate" not in headers:
         response.headers["WWW-Authenticate"] = "Bearer"
-    if token is not None:
-        patch_vary_headers(response, ("Authorization",))
+    # Also without a token: this answer is none for who sends one.
+    patch_vary_headers(response, ("Authorization",))
     return response

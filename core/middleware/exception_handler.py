@@ -23,6 +23,7 @@ from django.views.csrf import csrf_failure as csrf_page
 
 from core.error_responses import error_response, mark_logged
 from core.exceptions import AppException, AuthorizationError, NotFoundError, ValidationError
+from core.plain_signals import tell
 
 
 class ExceptionHandlerMiddleware:
@@ -59,7 +60,7 @@ def answer_to(request: HttpRequest, error: Exception) -> JsonResponse | None:
     response = _answer(error, request)
     if response.status_code >= 500:
         # As Django does for errors that it answers itself; error trackers live on it.
-        got_request_exception.send_robust(sender=ExceptionHandlerMiddleware, request=request)
+        tell(got_request_exception, ExceptionHandlerMiddleware, request=request)
     return response
 
 

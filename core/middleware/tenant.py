@@ -16,14 +16,16 @@ from asgiref.sync import async_to_sync, iscoroutinefunction, markcoroutinefuncti
 from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django.utils.cache import patch_vary_headers
 from django.utils.module_loading import import_string
 
 from core.context import changed, current_context, set_context
 from core.exceptions import AuthorizationError, TenantError
 from core.middleware.exception_handler import answer_to
 from core.middleware.scope import RequestScope
-from core.middleware.tenant_sources import SOURCES, from_claim, trusted_gateway
+from core.middleware.tenant_sources import SOURCES, from_claim, from_header, trusted_gateway
 from core.tenancy import tenant_id_of
+from core.tracing import TENANT
 
 
 class TenantMiddleware:
@@ -58,8 +60,8 @@ class TenantMiddleware:
                 if tenant is not None:
                     _enter(tenant, _call(self._access, request, tenant))
             except Exception as error:
-                return _answered(request, error)
-            return scope.kept_in(self.get_response(request))
+                return self._marked(_answered(request, error))
+            return self._marked(scope.kept_in(self.get_response(request)))
 
     async def _acall(self, request: HttpRequest) -> HttpResponseBase:
         with RequestScope(request) as scope:
@@ -68,8 +70,14 @@ class TenantMiddleware:
                 if tenant is not None:
                     _enter(tenant, await _acall(self._access, request, tenant))
             except Exception as error:
-                return _answered(request, error)
-            return scope.kept_in(await self.get_response(request))
+                return self._marked(_answered(request, error))
+            return self._marked(scope.kept_in(await self.get_response(request)))
+
+    def _marked(self, response: HttpResponseBase) -> HttpResponseBase:
+        if self._source is from_header:
+            # Also without the header: a cache must not mix up tenants.
+            patch_vary_headers(response, (TENANT,))
+        return response
 
 
 def tenant_source() -> Callable[..., Any]:

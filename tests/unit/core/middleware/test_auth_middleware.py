@@ -11,11 +11,14 @@ from django.conf import settings as configured
 from django.contrib.auth import aauthenticate, alogin, authenticate, login
 from django.contrib.auth.models import Group, User
 from django.contrib.sessions.models import Session
+from django.core.signals import got_request_exception
 from django.db import OperationalError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import path
+from django.utils.deprecation import MiddlewareMixin
+from django.utils.functional import SimpleLazyObject
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -48,6 +51,12 @@ def whoami(request: Any) -> JsonResponse:
             "claims": bool(request.token_claims),
         }
     )
+
+
+def has_device(request: Any) -> JsonResponse:
+    """Tell what `SecondFactor` has added."""
+    has = getattr(request.user, "has_device", False)
+    return JsonResponse({"has": has, "actor": current_context().actor_id})
 
 
 async def awhoami(request: Any) -> JsonResponse:
@@ -220,6 +229,45 @@ def is_harmless(answer: Answer) -> bool:
 
 
 @SERVERS
+def test_a_shared_cache_keeps_users_apart(server: str, ann: User, bob: User, settings: Any) -> None:
+    """Also from who sends no token: each answer says that it varies by the header."""
+    cache = "django.middleware.cache"
+    auth = "core.middleware.auth_middleware.AuthMiddleware"
+    kept = [f"{cache}.UpdateCacheMiddleware", auth, f"{cache}.FetchFromCacheMiddleware"]
+    settings.MIDDLEWARE = kept
+    backend = "django.core.cache.backends.locmem.LocMemCache"
+    settings.CACHES = {"default": {"BACKEND": backend, "LOCATION": f"users-{server}"}}
+    for user in (None, ann, bob, None, ann):
+        headers = bearer(token(str(user.pk), iat=1, exp=9_999_999_999)) if user else {}
+        assert told(ask(server, "/api/who", headers))["user"] == (user.username if user else "")
+
+
+class SecondFactor(MiddlewareMixin):
+    """Puts more around the user, as packages for second factors do: it asks the database."""
+
+    def process_request(self, request: Any) -> None:
+        user = request.user
+
+        def verified() -> Any:
+            user.has_device = User.objects.exists()
+            return user
+
+        request.user = SimpleLazyObject(verified)
+
+
+@SERVERS
+def test_a_user_with_more_around(server: str, ann: User, settings: Any) -> None:
+    """Stays the one that the other middleware has made."""
+    ours = "core.middleware.auth_middleware.AuthMiddleware"
+    paths = list(settings.MIDDLEWARE)
+    paths.insert(paths.index(ours), f"{__name__}.SecondFactor")
+    settings.MIDDLEWARE = paths
+    settings.ROOT_URLCONF = urls(path("has", has_device))
+    found = told(ask(server, "/has", session_of(ann)))
+    assert found == {"has": True, "actor": str(ann.pk)}
+
+
+@SERVERS
 def test_who_is_switched_off(server: str, ann: User) -> None:
     """An inactive user is refused by token and is nobody by session."""
     cookie = session_of(ann)
@@ -349,6 +397,27 @@ def test_a_database_that_is_down(
     answer = ask(server, "/api/who", bearer(token(str(ann.pk))))
     assert (answer.status, told(answer)["error_code"]) == (503, "DATABASE_ERROR")
     assert len([each for each in caplog.records if each.levelno >= logging.ERROR]) == 1
+
+
+@SERVERS
+def test_an_error_tracker_that_awaits(
+    server: str, ann: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Changes no response, though an event loop cannot call it."""
+
+    def down(*args: Any) -> Any:
+        raise OperationalError("no connection")
+
+    async def track(**kwargs: Any) -> None:
+        """Take note."""
+
+    monkeypatch.setattr("core.middleware.auth_middleware._users", down)
+    got_request_exception.connect(track)
+    try:
+        answer = ask(server, "/api/who", bearer(token(str(ann.pk))))
+    finally:
+        got_request_exception.disconnect(track)
+    assert (answer.status, told(answer)["error_code"]) == (503, "DATABASE_ERROR")
 
 
 @given(

@@ -161,6 +161,22 @@ def test_a_trusted_gateway(server: str, settings: Any) -> None:
 
 
 @SERVERS
+def test_a_shared_cache_keeps_tenants_apart(server: str, settings: Any) -> None:
+    """Also from who names none: each answer says that it varies by the header."""
+    settings.TENANT_SOURCE, settings.TENANT_ACCESS = "header", everybody
+    cache = "django.middleware.cache"
+    kept = [f"{cache}.UpdateCacheMiddleware", TENANT, f"{cache}.FetchFromCacheMiddleware"]
+    settings.MIDDLEWARE = kept
+    backend = "django.core.cache.backends.locmem.LocMemCache"
+    settings.CACHES = {"default": {"BACKEND": backend, "LOCATION": f"tenants-{server}"}}
+    for name in ("acme", "another", None, "acme"):
+        headers = {"X-Tenant-ID": name} if name else {}
+        answer = ask(server, "/api/shown", headers)
+        assert told(answer)["tenant"] == name
+        assert answer.headers["vary"] == "X-Tenant-ID"
+
+
+@SERVERS
 @pytest.mark.parametrize("source", ["from_query", "afrom_query"])
 @pytest.mark.parametrize("access", ["everybody", "aeverybody"])
 def test_functions_of_a_project(server: str, source: str, access: str, settings: Any) -> None:
