@@ -16,6 +16,7 @@ from django.utils.timezone import get_current_timezone_name
 from django.utils.translation import get_language
 
 from core.context import current_context
+from core.csp import get_nonce
 from core.decorators.calls import (
     Args,
     F,
@@ -41,12 +42,12 @@ def cache_response(timeout: int = 300, key_prefix: str = "") -> Callable[[F], F]
     """Keep a view's response for `timeout` seconds and serve it again without calling the view.
 
     Kept are responses with status 200 to GET and HEAD, for the same function, host, path, query,
-    user (when logged in), tenant, language, time zone and request headers that `Vary` names. Not
-    kept are those that stream, set a cookie, use the session or a CSRF token, vary on everything
-    or say `Cache-Control: private`, `no-store` or `no-cache`, nor those for an `Authorization`
-    header that no user stands behind. A cache that is down costs speed only. Checks of permission
-    belong above this decorator. Raises TypeError or ValueError for bad options, and TypeError
-    when the function gets no request.
+    user (when logged in), tenant, roles of the context, language, time zone and request headers
+    that `Vary` names. Not kept are those that stream, set a cookie, use the session, a CSRF token
+    or the nonce of a Content-Security-Policy, vary on everything or say `Cache-Control: private`,
+    `no-store` or `no-cache`, nor those for an `Authorization` header that no user stands behind.
+    A cache that is down costs speed only. Checks of permission belong above this decorator. Raises
+    TypeError or ValueError for bad options, and TypeError when the function gets no request.
     """
     if callable(timeout):
         raise TypeError("write @cache_response() with parentheses")
@@ -133,6 +134,7 @@ def _key(request: Any, prefix: str, path: str, user_id: str | None) -> str:
         request.build_absolute_uri(),
         user_id,
         current_context().tenant_id,
+        current_context().roles,
         getattr(request, "LANGUAGE_CODE", None) or get_language(),
         get_current_timezone_name(),
     ]
@@ -182,6 +184,7 @@ def _may_keep(request: Any, response: Any) -> bool:
         and "*" not in response.get("Vary", "")
         and not getattr(session, "modified", False)
         and not request.META.get("CSRF_COOKIE_NEEDS_UPDATE")
+        and not get_nonce(request)
     )
 
 

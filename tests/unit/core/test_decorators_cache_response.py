@@ -20,8 +20,10 @@ from rest_framework.response import Response
 from rest_framework.test import APIRequestFactory, force_authenticate
 from rest_framework.viewsets import ViewSet
 
-from core.context import event_context
+from core.context import Context, current_context, event_context, using_context
+from core.csp import get_nonce
 from core.decorators import cache_response, rate_limit
+from core.middleware.security import SecurityHeadersMiddleware
 
 factory = RequestFactory()
 
@@ -350,3 +352,28 @@ def test_it_needs_parentheses_and_a_request() -> None:
         cache_response(lambda request: None)  # type: ignore[arg-type]  # the mistake in question
     with pytest.raises(TypeError, match="for views"):
         cache_response()(lambda number: number)(7)
+
+
+def test_a_page_with_a_nonce_is_not_kept() -> None:
+    """Its scripts would not run under the policy of another request."""
+
+    def nonces(show: bool) -> Counted:
+        return Counted(lambda request: HttpResponse(get_nonce(request) if show else "plain"))
+
+    def asked() -> Any:
+        request = factory.get("/page")
+        SecurityHeadersMiddleware(lambda request: HttpResponse())(request)
+        return request
+
+    assert times_called(nonces(show=True), asked(), asked()) == 2
+    cache.clear()
+    assert times_called(nonces(show=False), asked(), asked()) == 1
+
+
+def test_roles_of_the_context_are_kept_apart() -> None:
+    """The same user may have fewer of them by another token."""
+    view = Counted(lambda request: HttpResponse(",".join(current_context().roles)))
+    decorated = cached(view)
+    for roles in (("admin",), ("guest",)):
+        with using_context(Context(actor_id="1", roles=roles)):
+            assert decorated(factory.get("/page")).content.decode() == roles[0]
