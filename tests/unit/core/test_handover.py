@@ -300,9 +300,41 @@ def test_the_end_of_a_process_does_not_wait_for_a_broker_that_hangs(queue: str) 
 
 
 def _run(url: str, queue: str, kind: str) -> None:
+    _python(ENDS, url, queue, kind)
+
+
+def _python(script: str, *arguments: str) -> str:
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "config.settings", "PYTHONPATH": "."}
-    command = [sys.executable, "-c", ENDS, url, queue, kind]
-    subprocess.run(command, env=environment, check=True, timeout=60)
+    command = [sys.executable, "-c", script, *arguments]
+    run = subprocess.run(
+        command, env=environment, check=True, timeout=60, stdout=subprocess.PIPE, text=True
+    )
+    return run.stdout
+
+
+WAITS = """
+import os, sys
+os.environ["CELERY_BROKER_URL"], queue = sys.argv[1:]
+import django; django.setup()
+import psutil
+from core.handover import Handover
+handover = Handover("facts", task="facts.take", queue=queue)
+def work(records):
+    for number in range(records):
+        handover.hand_over({"path": "x" * 200, "number": number})
+        # As a request makes and forgets.
+        [bytes(size) for size in range(200, 4000, 300)]
+work(500)
+before = psutil.Process().memory_info().rss
+work(9000)
+print((psutil.Process().memory_info().rss - before) / 2**20, flush=True)
+os._exit(0)
+"""
+
+
+def test_what_waits_takes_the_memory_of_its_bytes(queue: str) -> None:
+    """Nine thousand records of 230 bytes take some MiB at most, however long the broker is away."""
+    assert float(_python(WAITS, f"redis://127.0.0.1:{refused_port()}/0", queue)) < 10
 
 
 def test_handing_over_is_cheap_beside_busy_threads(make: Any, inbox: Any) -> None:
