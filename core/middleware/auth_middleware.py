@@ -22,7 +22,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.cache import patch_vary_headers
-from django.utils.functional import SimpleLazyObject
+from django.utils.functional import SimpleLazyObject, empty
 
 from core.context import changed, current_context, set_context
 from core.jwt import key_ring, verified_claims
@@ -172,11 +172,12 @@ def _may_have_user(request: Any) -> bool:
 
 
 def _is_lazy(request: Any) -> bool:
-    return isinstance(request.user, SimpleLazyObject)
+    """Tell whether nobody has looked up the user yet."""
+    return isinstance(request.user, SimpleLazyObject) and request.user._wrapped is empty
 
 
 def _is_djangos(user: Any) -> bool:
-    return vars(user)["_setupfunc"].__module__ == AuthenticationMiddleware.__module__
+    return bool(vars(user)["_setupfunc"].__module__ == AuthenticationMiddleware.__module__)
 
 
 def _loaded(request: Any) -> Any:
