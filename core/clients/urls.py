@@ -93,7 +93,7 @@ def origin(url: str) -> str:
 def service(url: str) -> str:
     """Return host and port as they are shown."""
     parts = _parsed(url)
-    return f"{_host(parts)}:{parts.port}" if parts.port else _host(parts)
+    return f"{_host(parts)}{_port(parts)}"
 
 
 def path(url: str) -> str:
@@ -105,7 +105,7 @@ def shown(url: str) -> str:
     """Return the address without credentials, query and fragment."""
     try:
         parts = urlsplit(url)
-        return f"{parts.scheme}://{_host(parts)}{_plain(parts.path)}"[:200]
+        return f"{parts.scheme}://{_host(parts)}{_port(parts)}{_plain(parts.path)}"[:200]
     except (ValueError, AttributeError, TypeError):
         return "an address that cannot be read"
 
@@ -118,6 +118,14 @@ def _plain(path: str) -> str:
 def _host(parts: SplitResult) -> str:
     host = parts.hostname or ""
     return f"[{host}]" if ":" in host else host
+
+
+def _port(parts: SplitResult) -> str:
+    try:
+        return f":{parts.port}" if parts.port else ""
+    except ValueError:
+        # No number, so whatever it is may be part of a password.
+        return ""
 
 
 def _parsed(url: str) -> SplitResult:

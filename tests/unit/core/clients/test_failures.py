@@ -73,9 +73,10 @@ def test_a_client_works_on_after_a_time_out(client: Any, server: FaultServer) ->
 
 
 def test_nobody_listens(client: Any) -> None:
-    """A refused connection is an ExternalServiceError."""
-    with pytest.raises(ExternalServiceError, match="no connection"):
-        client.get(f"http://127.0.0.1:{closed_port()}", "x", attempts=2)
+    """A refused connection is an ExternalServiceError that names host and port."""
+    port = closed_port()
+    with pytest.raises(ExternalServiceError, match=f"http://127.0.0.1:{port}/x: no connection"):
+        client.get(f"http://127.0.0.1:{port}", "x", attempts=2)
 
 
 def test_nothing_is_behind_an_error(client: Any, server: FaultServer) -> None:
