@@ -3,6 +3,7 @@
 from django.apps import apps
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
+from django.views.generic import RedirectView
 
 from config import health
 from core.middleware import exception_handler
@@ -15,6 +16,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
 
 if apps.is_installed("examples.tickets"):
     urlpatterns.append(path("api/", include("examples.tickets.urls")))
+    # Where the admin's "View site" and a newcomer's browser go.
+    urlpatterns.append(path("", RedirectView.as_view(pattern_name="tickets:happenings")))
 
 handler400 = exception_handler.bad_request
 handler403 = exception_handler.permission_denied

@@ -19,9 +19,11 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     try:
-        with _only_one(VAR_DIR / "stack.lock"), Stack(VAR_DIR, fixed_ports=True) as stack:
-            print(_summary(stack), flush=True)
-            _follow(stack)
+        with _only_one(VAR_DIR / "stack.lock"):
+            print("Starting web, worker, beat and Flower ...", flush=True)
+            with Stack(VAR_DIR, fixed_ports=True) as stack:
+                print(_summary(stack), flush=True)
+                _follow(stack)
     except KeyboardInterrupt:
         print("Stopped.")
     except StackError as error:

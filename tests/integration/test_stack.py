@@ -66,6 +66,8 @@ def addresses(up: "subprocess.Popen[str]") -> dict[str, str]:
 def test_the_stack_answers_and_stops_cleanly(up: "subprocess.Popen[str]") -> None:
     """Every component is up, Flower asks for a password, Ctrl-C ends all of it with exit code 0."""
     found = addresses(up)
+    with urllib.request.urlopen(found["web"], timeout=5) as response:
+        assert json.load(response) == {"happenings": []}
     family = psutil.Process(up.pid).children(recursive=True)
     with urllib.request.urlopen(found["web"] + "health/", timeout=5) as response:
         assert set(json.load(response)["components"].values()) == {"up"}

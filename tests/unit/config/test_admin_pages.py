@@ -64,3 +64,9 @@ def test_nothing_in_the_admin_is_stopped(client: Client, settings: Any) -> None:
         name = f"admin:{row._meta.app_label}_{row._meta.model_name}_change"
         pages.append(reverse(name, args=[row.pk]))
     assert {page: found for page in pages if (found := stopped(client, page))} == {}
+
+
+def test_the_site_that_the_admin_links_is_there(admin_client: Client) -> None:
+    """The admin's "View site" leads to the API of the example."""
+    assert '<a href="/">View site</a>' in admin_client.get(reverse("admin:index")).text
+    assert admin_client.get("/", follow=True).json() == {"happenings": []}
