@@ -235,7 +235,7 @@ def test_subdomains(server: str, host: str, status: int, tenant: Any, settings: 
 
 
 @SERVERS
-@pytest.mark.parametrize("value", ["x" * 65, "a b", "é", "a\x00", "a\x7f"])
+@pytest.mark.parametrize("value", ["x" * 65, "a b", "é", "a\x00", "a\x7f", "acme,other"])
 def test_what_is_no_tenant(server: str, value: str, settings: Any) -> None:
     """Is answered with 400 and the one body."""
     settings.TENANT_SOURCE, settings.TENANT_ACCESS = "header", everybody
