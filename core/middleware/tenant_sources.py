@@ -28,7 +28,9 @@ def from_header(request: HttpRequest) -> str | None:
     """Return the header `X-Tenant-ID`; anybody can send it. Raises TenantError for odd ones."""
     value: str = request.META.get(_HEADER, "").strip()
     if value and not _SENT.fullmatch(value):
-        raise TenantError(f"{TENANT} must be there once, of 1 to 64 ASCII letters, digits and signs")
+        raise TenantError(
+            f"{TENANT} must be there once, of 1 to 64 ASCII letters, digits and signs"
+        )
     return value or None
 
 
