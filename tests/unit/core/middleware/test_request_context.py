@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
-from django.test import RequestFactory
+from django.test import AsyncClient, Client, RequestFactory
 from django.urls import path
 from hypothesis import given
 from hypothesis import strategies as st
@@ -283,3 +283,17 @@ def test_no_header_is_reflected_unless_harmless(
 def test_a_trace_is_well_formed(text: str, expected: str | None) -> None:
     """By the W3C's rules: lower case, no zeros, version 00 with nothing after the flags."""
     assert trace_id_in(text) == expected
+
+
+def test_clients_of_tests_leave_the_context_alone(settings: Any) -> None:
+    """What a test has set is there again after a request, in an event loop too."""
+    settings.ROOT_URLCONF = urls(path("plain", lambda request: HttpResponse("ok")))
+
+    async def asked() -> Context:
+        await AsyncClient().get("/plain")
+        return current_context()
+
+    with event_context(actor="outside") as outside:
+        Client().get("/plain")
+        assert current_context() == outside
+        assert asyncio.run(asked()) == outside
