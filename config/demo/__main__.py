@@ -112,6 +112,8 @@ def _environment(workdir: Path, fakes: FakeServer) -> dict[str, str]:
         "POSTHOG_API_KEY": "phc_demo",
         "POSTHOG_HOST": fakes.url,
         "TICKETS_CITY_GUIDE_URL": f"{fakes.url}/city-guide",
+        # When it stops, all is settled and counted. Celery waits the whole time for any open task.
+        "CELERY_SOFT_SHUTDOWN_SECONDS": "0",
     }
 
 
