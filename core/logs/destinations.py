@@ -90,6 +90,14 @@ class Destination(logging.Handler):
             with contextlib.suppress(OSError, ValueError):
                 self._inner.flush()
 
+    def start_afresh(self) -> None:
+        """Leave the handler to another process, whose thread is using it."""
+        self._busy = False
+        if self._inner is not None:
+            # Kept: to throw it away would write what it holds, a second time.
+            _abandoned.append(self._inner)
+            self._inner = None
+
     def _hand_over(self, record: logging.LogRecord) -> tuple[Any, ...] | None:
         """Hand a record on; return what is to be told about the destination, if anything."""
         if self._failing and time.monotonic() < self._again_at:
@@ -138,11 +146,43 @@ class Destination(logging.Handler):
 
 
 _destinations: WeakSet[Destination] = WeakSet()
+_abandoned: list[logging.Handler] = []
 
 
 def destinations() -> list[DestinationStatus]:
     """Return how each destination of this process is."""
     return sorted((each.status for each in _destinations), key=lambda status: status.name)
+
+
+_held: list[Any] = []
+
+
+def _before_fork() -> None:
+    """Wait until no thread is writing: a child would find the line half written, for ever."""
+    for each in list(_destinations):
+        if each.lock is not None and each.lock.acquire(timeout=LOCK_SECONDS):
+            _held.append(each.lock)
+
+
+def _after_fork_in_parent() -> None:
+    while _held:
+        _held.pop().release()
+
+
+def _after_fork_in_child() -> None:
+    # `logging` has made the locks anew.
+    free = [id(lock) for lock in _held]
+    _held.clear()
+    for each in list(_destinations):
+        if id(each.lock) not in free:
+            each.start_afresh()
+
+
+os.register_at_fork(
+    before=_before_fork,
+    after_in_parent=_after_fork_in_parent,
+    after_in_child=_after_fork_in_child,
+)
 
 
 def _raise(record: logging.LogRecord) -> None:

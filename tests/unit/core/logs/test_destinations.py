@@ -36,6 +36,29 @@ if 0 not in children:
 """
 
 
+FORKS = """
+import logging, logging.config, os, sys, threading
+from core.logs import logging_config
+config = logging_config(service="web", file=sys.argv[1])
+config["root"]["handlers"] = ["file"]
+logging.config.dictConfig(config)
+over = threading.Event()
+def write():
+    while not over.is_set():
+        logging.info("busy")
+threads = [threading.Thread(target=write) for _ in range(2)]
+[thread.start() for thread in threads]
+for number in range(20):
+    child = os.fork()
+    if not child:
+        logging.info("child")
+        os._exit(0)
+    os.waitpid(child, 0)
+over.set()
+[thread.join() for thread in threads]
+"""
+
+
 @pytest.fixture
 def log() -> Iterator[logging.Logger]:
     """A logger that is not the root's, with the handlers of a configuration."""
@@ -87,6 +110,14 @@ def test_several_processes_write_and_rotate_one_file(tmp_path: Path) -> None:
             found.setdefault(fields["logger"], []).append(int(fields["message"].split()[1]))
     assert len(found) == 6
     assert all(numbers == list(range(400)) for numbers in found.values())
+
+
+def test_a_process_that_forks_while_its_threads_log(tmp_path: Path) -> None:
+    """Every child logs as its parent does, wherever a thread of the parent was just then."""
+    path = tmp_path / "all.log"
+    subprocess.run([sys.executable, "-c", FORKS, str(path)], cwd=BASE_DIR, check=True, timeout=60)
+    messages = [parse_line(line)["message"] for line in path.read_text().splitlines()]
+    assert messages.count("child") == 20
 
 
 def test_a_directory_that_nobody_may_write_to(
