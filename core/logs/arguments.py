@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from core.logs.values import named_values
+from core.logs.values import is_secret_key, is_secret_pair, named_values
 from core.redaction import REDACTED, is_secret
 
 _PLAIN = (str, int, float, type(None))
@@ -26,9 +26,11 @@ def _redacted(value: Any, within: tuple[int, ...]) -> Any:
     within = (*within, id(value))
     if isinstance(value, Mapping):
         return {
-            key: REDACTED if isinstance(key, str) and is_secret(key) else _redacted(item, within)
+            key: REDACTED if is_secret_key(key) else _redacted(item, within)
             for key, item in value.items()
         }
+    if is_secret_pair(value) and type(value) in (list, tuple):
+        return type(value)((value[0], REDACTED))
     if type(value) in (list, tuple, set, frozenset):
         return type(value)(_redacted(item, within) for item in value) if value else value
     return _object(value, within)

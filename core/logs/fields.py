@@ -13,7 +13,8 @@ from typing import Any
 from core.context import current_context, current_fields
 from core.logs.arguments import redacted_arguments
 from core.logs.interrupts import is_interruption
-from core.logs.values import Values, cut, encodable, unprintable
+from core.logs.texts import shown
+from core.logs.values import Values, encodable, unprintable
 
 # Every line begins with these; after the fields of its own, `exception` and `stack` come last.
 FIXED = ("time", "level", "service", "logger", "correlation_id", "message")
@@ -60,7 +61,7 @@ def line_fields(
     ends = {"log_error": trouble, "exception": exception, "stack": stack}
     for name, text in ends.items():
         if text:
-            line[name] = encodable(cut(str(text), MAX_LONG_TEXT))
+            line[name] = encodable(shown(str(text), MAX_LONG_TEXT))
     return line
 
 
@@ -83,7 +84,7 @@ def _message(template: Any, args: Any) -> tuple[str, str | None]:
             if is_interruption(error):
                 raise
             trouble = f"the arguments do not fit the message: {type(error).__name__}"
-    return encodable(cut(text, MAX_LONG_TEXT)), trouble
+    return encodable(shown(text, MAX_LONG_TEXT)), trouble
 
 
 def _extra(record: logging.LogRecord) -> dict[str, Any]:

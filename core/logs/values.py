@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from core.logs.interrupts import is_interruption
+from core.logs.texts import CUT, shown
 from core.redaction import REDACTED, is_secret
 
 # Characters of one text, entries of one container, and how deep containers may be nested.
@@ -22,16 +23,7 @@ MAX_DEPTH = 6
 # Characters of all the values of a record together; each value counts for at least this many.
 MAX_VALUES = 32_768
 _LEAST = 8
-_CUT = "…"
 _INTEGERS = range(-(2**63), 2**63)
-
-
-def cut(text: str, limit: int) -> str:
-    """Return the text, or its beginning and its end with the number of characters between them."""
-    if len(text) <= limit:
-        return text
-    head = limit // 4
-    return f"{text[:head]}{_CUT}({len(text) - limit} characters){_CUT}{text[head - limit :]}"
 
 
 def encodable(text: str) -> str:
@@ -59,7 +51,7 @@ class Values:
     def plain(self, value: Any, depth: int = 0) -> Any:
         """Return a text, a number, a truth value, None, or a list or dict of those."""
         if self._room <= 0:
-            return _CUT
+            return CUT
         kind = type(value)
         if kind is str:
             return self._text(value)
@@ -91,17 +83,17 @@ class Values:
         return self._text(described(value))
 
     def _text(self, text: str) -> str:
-        text = cut(text, min(MAX_TEXT, max(self._room, _LEAST)))
+        text = shown(text, min(MAX_TEXT, max(self._room, _LEAST)))
         self._room -= len(text) + _LEAST
         return encodable(text)
 
     def _dict(self, items: Iterable[tuple[Any, Any]], depth: int) -> Any:
         if depth == MAX_DEPTH:
-            return _CUT
+            return CUT
         found: dict[str, Any] = {}
         for key, value in items:
             if len(found) == MAX_ENTRIES or self._room <= 0:
-                found[_CUT] = _CUT
+                found[CUT] = CUT
                 break
             name = self._text(key if type(key) is str else str(key))
             found[name] = REDACTED if is_secret(name) else self.plain(value, depth + 1)
@@ -109,11 +101,13 @@ class Values:
 
     def _list(self, values: Iterable[Any], depth: int) -> Any:
         if depth == MAX_DEPTH:
-            return _CUT
+            return CUT
+        if is_secret_pair(values):
+            return [self.plain(next(iter(values)), depth + 1), REDACTED]
         found: list[Any] = []
         for value in islice(values, MAX_ENTRIES + 1):
             if len(found) == MAX_ENTRIES or self._room <= 0:
-                found.append(_CUT)
+                found.append(CUT)
                 break
             found.append(self.plain(value, depth + 1))
         return found
@@ -133,6 +127,18 @@ _CONVERSIONS: list[tuple[Any, Callable[[Any], Any]]] = [
     ((UUID, Decimal, timedelta), str),
     (bytes | bytearray | memoryview, lambda value: f"<{len(value)} bytes>"),
 ]
+
+
+def is_secret_pair(values: Iterable[Any]) -> bool:
+    """Tell whether this is a name and a secret, as the headers of a request are listed."""
+    if not isinstance(values, list | tuple) or len(values) != 2:
+        return False
+    return is_secret_key(values[0]) and isinstance(values[1], str | bytes)
+
+
+def is_secret_key(key: Any) -> bool:
+    """Tell whether a key, which may be of any type, names a secret."""
+    return isinstance(key, str | bytes) and is_secret(key if type(key) is str else str(key))
 
 
 def named_values(value: Any) -> list[tuple[str, Any]] | None:

@@ -76,6 +76,9 @@ def parsed(message: Any, *args: Any, **attributes: Any) -> dict[str, Any]:
         {"login": Login(name="Ada", password=SECRET)},
         Pair("Ada", SECRET),
         {"x": Pair("Ada", SECRET)},
+        {b"authorization": SECRET},
+        [["Host", "x"], ["Authorization", SECRET]],
+        {"headers": [(b"host", b"x"), (b"cookie", SECRET.encode())]},
     ],
 )
 def test_secrets_are_redacted_at_any_depth(value: Any) -> None:
