@@ -33,6 +33,8 @@ class LineFormatter(ProcessorFormatter):
             pass_foreign_args=True,
         )
         _configure_structlog()
+        # Else Python prints them to standard error, as several lines.
+        logging.captureWarnings(True)
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line of a record; of one that cannot be looked at, a line that says so."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import subprocess
 import sys
 from collections import namedtuple
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ import structlog
 from django.test import RequestFactory
 from pydantic import BaseModel
 
+from config.settings.environment import BASE_DIR
 from core.events.event import Event
 from core.logs import parse_line
 from core.logs.formatter import LineFormatter
@@ -143,6 +145,24 @@ def test_values_of_other_types() -> None:
         "big": str(2**70),
         "huge": "<int of 33220 bits>",
     }
+
+
+WARNS = """
+import logging.config, warnings
+from core.logs import logging_config
+logging.config.dictConfig(logging_config(service="import"))
+warnings.warn("two\\nlines", UserWarning)
+"""
+
+
+def test_warnings_of_python_are_lines() -> None:
+    """What `warnings.warn` says is a record like all others."""
+    run = subprocess.run(
+        [sys.executable, "-c", WARNS], cwd=BASE_DIR, check=True, capture_output=True, text=True
+    )
+    (line,) = map(parse_line, run.stderr.splitlines())
+    assert (line["level"], line["logger"], line["service"]) == ("WARNING", "py.warnings", "import")
+    assert "two\nlines" in line["message"]
 
 
 def test_a_line_has_bounds() -> None:
