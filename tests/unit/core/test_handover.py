@@ -17,9 +17,9 @@ from uuid import uuid4
 
 import pytest
 import redis
-from celery import current_app
 from kombu import Connection
 
+from config.celery import app
 from core.handover import Counts, Handover
 from core.handover import handover as module
 from tests.unit.core.events.brokers import (
@@ -35,12 +35,12 @@ FAULTS = ["refused", "hanging", "silent", "amqp refused", "amqp hanging"]
 
 @contextmanager
 def broker(url: str) -> Iterator[None]:
-    """Let Celery use this broker within a block."""
-    former, current_app.conf.broker_url = current_app.conf.broker_url, url
+    """Let Celery use this broker within a block, as the app that threads see."""
+    former, app.conf.broker_url = app.conf.broker_url, url
     try:
         yield
     finally:
-        current_app.conf.broker_url = former
+        app.conf.broker_url = former
 
 
 @pytest.fixture
