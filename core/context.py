@@ -19,8 +19,9 @@ class Context:
     tenant_id: str | None = None
     correlation_id: str | None = None
     causation_id: UUID | None = None
-    # The W3C trace that the request belongs to: 32 hexadecimal digits. Events do not carry it.
-    trace_id: str | None = None
+    # The W3C trace that the request belongs to: its id, 32 hexadecimal digits, and after a hyphen
+    # its flags, which say whether it is sampled. Events do not carry it.
+    trace: str | None = None
     # What the actor is in the tenant. Events do not carry it.
     roles: tuple[str, ...] = ()
 

@@ -15,7 +15,7 @@ from celery import signals
 from core.context import Context, current_context, current_fields, set_context, set_fields
 
 HEADER = "signalbox_context"
-_TEXTS = ("actor_id", "tenant_id", "correlation_id", "trace_id")
+_TEXTS = ("actor_id", "tenant_id", "correlation_id", "trace")
 # Says only that a queue has work, which may be anybody's.
 _WAKE_UP = "events.deliver"
 _LONGEST = 128

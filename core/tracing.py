@@ -12,7 +12,7 @@ _CORRELATION_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 # https://www.w3.org/TR/trace-context/: version, trace id, parent id, flags. Later versions may add.
 _TRACE = re.compile(
     r"(?!ff)(?P<version>[0-9a-f]{2})-(?!0{32})(?P<trace>[0-9a-f]{32})"
-    r"-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?P<more>-.*)?"
+    r"-(?!0{16})[0-9a-f]{16}-(?P<flags>[0-9a-f]{2})(?P<more>-.*)?"
 )
 
 
@@ -21,9 +21,12 @@ def is_correlation_id(text: str) -> bool:
     return _CORRELATION_ID.fullmatch(text) is not None
 
 
-def trace_id_in(traceparent: str) -> str | None:
-    """Return the trace id of a W3C `traceparent`: 32 hexadecimal digits, None if malformed."""
+def trace_in(traceparent: str) -> str | None:
+    """Return the trace of a W3C `traceparent`, such as "4bf9...4736-01"; None if malformed.
+
+    That is its id and, of its flags, the one that every version has: whether it is sampled.
+    """
     found = _TRACE.fullmatch(traceparent) if len(traceparent) <= 256 else None
     if found is None or (found["version"] == "00" and found["more"]):
         return None
-    return found["trace"]
+    return f"{found['trace']}-{int(found['flags'], 16) & 1:02x}"

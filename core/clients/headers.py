@@ -65,8 +65,9 @@ def complete(headers: dict[str, str], token: str, idempotency_key: str | None) -
     if idempotency_key is not None:
         ours[IDEMPOTENCY] = idempotency_key
     if context.correlation_id is not None:
-        trace_id = context.trace_id or _trace_id(context.correlation_id)
-        ours[TRACE] = f"00-{trace_id}-{secrets.token_hex(8)}-01"
+        trace = context.trace or _trace_id(context.correlation_id)
+        trace_id, _, flags = trace.partition("-")
+        ours[TRACE] = f"00-{trace_id}-{secrets.token_hex(8)}-{flags or '01'}"
         if fits(context.correlation_id):
             ours[CORRELATION] = context.correlation_id
     if context.tenant_id is not None and fits(context.tenant_id):

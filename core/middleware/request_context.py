@@ -15,7 +15,7 @@ from django.http.response import HttpResponseBase
 
 from core.context import Context, set_context
 from core.middleware.scope import RequestScope
-from core.tracing import CORRELATION, is_correlation_id, trace_id_in
+from core.tracing import CORRELATION, is_correlation_id, trace_in
 
 
 class RequestContextMiddleware:
@@ -52,9 +52,10 @@ class RequestContextMiddleware:
 
 def _begin(request: HttpRequest) -> str:
     traceparent = request.META.get("HTTP_TRACEPARENT")
-    trace_id = trace_id_in(traceparent) if traceparent else None
+    trace = trace_in(traceparent) if traceparent else None
+    trace_id = trace.partition("-")[0] if trace else None
     correlation_id = _given(request) or trace_id or str(uuid_utils.uuid4())
-    set_context(Context(correlation_id=correlation_id, trace_id=trace_id))
+    set_context(Context(correlation_id=correlation_id, trace=trace))
     # For what Django logs about the request when all middleware is done.
     request.correlation_id = correlation_id  # type: ignore[attr-defined]  # our mark
     return correlation_id

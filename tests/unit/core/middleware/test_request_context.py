@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from core.clients.headers import complete
 from core.context import Context, current_context, event_context, set_context
 from core.middleware.request_context import RequestContextMiddleware
-from core.tracing import is_correlation_id, trace_id_in
+from core.tracing import is_correlation_id, trace_in
 from tests.unit.core.middleware.serving import SERVERS, aask, ask, open_connections, urls
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -129,9 +129,10 @@ def test_what_is_malformed_is_replaced(server: str, value: str) -> None:
 @SERVERS
 def test_a_trace_is_continued(server: str) -> None:
     """Calls to other services are in the trace that the request came in, as spans of their own."""
-    for headers in ({"traceparent": PARENT}, {"traceparent": PARENT, "X-Correlation-ID": "abc"}):
-        version, trace, span, _ = ask(server, "/forwarded", headers).body.decode().split("-")
-        assert (version, trace) == ("00", TRACE)
+    for sampled in ("00", "01"):
+        headers = {"traceparent": PARENT[:-2] + sampled, "X-Correlation-ID": "abc"}
+        version, trace, span, flags = ask(server, "/forwarded", headers).body.decode().split("-")
+        assert (version, trace, flags) == ("00", TRACE, sampled)
         assert span != "00f067aa0ba902b7"
 
 
@@ -268,8 +269,10 @@ def test_no_header_is_reflected_unless_harmless(
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (PARENT, TRACE),
-        (PARENT.replace("00-", "01-", 1) + "-more", TRACE),
+        (PARENT, f"{TRACE}-01"),
+        (PARENT[:-2] + "00", f"{TRACE}-00"),
+        (PARENT[:-2] + "ff", f"{TRACE}-01"),
+        (PARENT.replace("00-", "01-", 1) + "-more", f"{TRACE}-01"),
         (PARENT + "-more", None),
         (PARENT.replace("00-", "ff-", 1), None),
         (PARENT.upper(), None),
@@ -282,7 +285,7 @@ def test_no_header_is_reflected_unless_harmless(
 )
 def test_a_trace_is_well_formed(text: str, expected: str | None) -> None:
     """By the W3C's rules: lower case, no zeros, version 00 with nothing after the flags."""
-    assert trace_id_in(text) == expected
+    assert trace_in(text) == expected
 
 
 def test_clients_of_tests_leave_the_context_alone(settings: Any) -> None:
