@@ -65,7 +65,7 @@ def _without_named(text: str) -> str:
             continue
         kind = _QUOTED_VALUE if name[2].startswith("%") else _VALUE
         value = kind.match(text, name.end())
-        if value is not None and not text.startswith(REDACTED, name.end()):
+        if value is not None and value[0].strip("\"'\\") != REDACTED:
             found += (text[position : name.end()], REDACTED)
             position = value.end()
     return "".join((*found, text[position:]))

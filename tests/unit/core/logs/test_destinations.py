@@ -186,6 +186,10 @@ def test_a_console_that_is_closed(
     """Whatever becomes of standard error, a log call returns; it is used again when it is back."""
     it = destination("core.logs.destinations.Console")
     log.addHandler(it)
+    # The console of the tests' own process would be left out for a while as well.
+    root = logging.getLogger()
+    others = [each for each in root.handlers if not isinstance(each, Destination)]
+    monkeypatch.setattr(root, "handlers", others)
     closed = io.StringIO()
     closed.close()
     for broken in (closed, None):

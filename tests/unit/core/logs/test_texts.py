@@ -78,3 +78,9 @@ def test_no_text_takes_long(parts: list[str]) -> None:
     began = time.thread_time()
     without_secrets(text)
     assert time.thread_time() - began < 0.5
+
+
+@pytest.mark.parametrize("text", ["{'password': '[redacted]'}", "token=[redacted]&a=1"])
+def test_what_is_redacted_stays_as_it_is(text: str) -> None:
+    """Arguments are redacted before they become text."""
+    assert without_secrets(text) == text
