@@ -15,14 +15,14 @@ from django_celery_beat.schedulers import DatabaseScheduler
 
 from core.events import sweep
 from core.events.tasks import sweep_events
-from core.models import PlatformFeeConfig
-from core.tasks import apply_planned_change
 
 logger = logging.getLogger(__name__)
 
 
 def _apply_planned_change() -> None:
     """Make a due change of the fee; a failure is logged, and the next attempt is soon."""
+    from core.models import PlatformFeeConfig  # where only the engine is installed there is none
+
     close_old_connections()
     try:
         PlatformFeeConfig.apply_planned_change()
@@ -35,7 +35,7 @@ def _apply_planned_change() -> None:
 # Each is short, and says itself what went wrong.
 _DONE_HERE = {
     sweep_events.name: sweep.attempt,
-    apply_planned_change.name: _apply_planned_change,
+    "platform_fee.apply_planned_change": _apply_planned_change,
 }
 
 

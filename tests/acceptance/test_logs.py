@@ -29,10 +29,7 @@ def env(env: dict[str, str], tmp_path: Path) -> dict[str, str]:
 @pytest.fixture
 def beat(site: Site, env: dict[str, str], tmp_path: Path) -> Iterator[LocalProcess]:
     """A beat beside the site."""
-    # The system's own scheduler is for the whole system, not for this site.
-    scheduler = "django_celery_beat.schedulers:DatabaseScheduler"
-    celery = [sys.executable, "-m", "celery", "-A", "config.celery"]
-    command = [*celery, "beat", "--scheduler", scheduler]
+    command = [sys.executable, "-m", "celery", "-A", "config.celery", "beat"]
     process = LocalProcess("beat", command, env, tmp_path / "log" / "beat.log")
     yield process
     process.remove()
