@@ -20,9 +20,9 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
-from django.utils.functional import SimpleLazyObject, empty
 
 from core.context import current_context
+from core.middleware.known_user import known_user_id
 from core.plain_signals import tell
 from core.signals.user_activity import request_measured
 
@@ -99,15 +99,7 @@ def _facts(request: HttpRequest, status: int) -> Facts:
         "route": match.route if match else None,
         "status": status,
         "duration_ms": 0.0,
-        "user_id": _user_id(request) or context.actor_id,
+        "user_id": known_user_id(request),
         "tenant_id": context.tenant_id,
         "correlation_id": context.correlation_id,
     }
-
-
-def _user_id(request: HttpRequest) -> str | None:
-    """Return the id of the user, if somebody has looked that up: here nobody waits for a query."""
-    user: Any = vars(request).get("user")
-    if isinstance(user, SimpleLazyObject) and user._wrapped is empty:
-        return None
-    return str(user.pk) if getattr(user, "is_authenticated", False) else None

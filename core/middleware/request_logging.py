@@ -17,10 +17,10 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import FileResponse, HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.encoding import escape_uri_path
-from django.utils.functional import LazyObject, empty
 
 from core.context import current_context, using_context
 from core.helpers import get_client_ip
+from core.middleware.known_user import known_user_id
 from core.request_logs.conf import conf
 from core.utils.logger import log_api_request
 
@@ -150,24 +150,13 @@ class _Measured:
                     path=escape_uri_path(request.path)[:_LONGEST_PATH],
                     status=self._status,
                     duration=time.perf_counter() - self._began,
-                    user_id=_known_user_id(request),
+                    user_id=known_user_id(request),
                     **_place(request),
                     bytes=self._bytes,
                     **extra,
                 )
         except Exception:
             _complain()
-
-
-def _known_user_id(request: Any) -> str | None:
-    """Return the id of who sent the request, as far as somebody has already looked it up."""
-    user = request.__dict__.get("user")
-    if isinstance(user, LazyObject) and user.__dict__.get("_wrapped") is empty:
-        # To ask it would be a query.
-        user = request.__dict__.get("_acached_user")
-    if user is not None and getattr(user, "is_authenticated", False):
-        return str(user.pk)
-    return current_context().actor_id
 
 
 def _place(request: HttpRequest) -> dict[str, Any]:
