@@ -230,4 +230,5 @@ class SharedFile(ConcurrentRotatingFileHandler):
             except LockException:
                 if time.monotonic() > deadline:
                     raise
+                # The system can wait for a file's lock, but not for so many seconds only.
                 time.sleep(0.0005)
