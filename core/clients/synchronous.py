@@ -7,7 +7,6 @@ import time
 from collections.abc import Mapping
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Self
-from urllib.request import getproxies
 
 import requests
 from requests import exceptions as trouble
@@ -16,7 +15,7 @@ from urllib3 import exceptions as pool_trouble
 from core.clients.addresses import RefusedAddress
 from core.clients.base import BaseClient, decoded
 from core.clients.call import Call, Failure, GetToken, Reply, Send, caused_by, root_of
-from core.clients.connections import WatchedAdapter, current
+from core.clients.connections import Session, WatchedAdapter, current
 from core.clients.decoding import check_length, too_large, undecompressed
 from core.clients.options import Options
 from core.clients.quiet import quiet
@@ -32,8 +31,6 @@ _TROUBLE = (
     UnicodeError,
 )
 _CHUNK = 64 * 1024
-# What of the environment makes requests look at it for every call.
-_ENVIRONMENT = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
 class HTTPClient(BaseClient):
@@ -238,15 +235,12 @@ class HTTPClient(BaseClient):
         return session
 
     def _new_session(self) -> requests.Session:
-        session = requests.Session()
+        session = Session()
         adapter = WatchedAdapter(allow_private=self._allow_private)
         session.mount("http://", adapter)
         session.mount("https://", adapter)
-        # A proxy would do the look-up of the address itself. Without one in the environment it need
-        # not be asked for each call.
-        session.trust_env = self._allow_private and bool(
-            getproxies() or any(map(os.environ.get, _ENVIRONMENT))
-        )
+        # A proxy would do the look-up of the address itself.
+        session.trust_env = self._allow_private
         session.headers["Accept-Encoding"] = "gzip, deflate"
         # Calls for different people share the session; their cookies must not.
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))

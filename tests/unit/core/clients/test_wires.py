@@ -129,6 +129,18 @@ def test_the_time_of_a_proxy_is_bounded(
     assert len(server.requests) == 1
 
 
+def test_each_origin_goes_its_own_way(server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One client goes through the proxy of the environment, and directly where that says so."""
+    monkeypatch.setenv("http_proxy", server.url)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with HTTPClient() as client:
+        for _ in range(2):
+            client.get("http://shop.example", "echo", attempts=1)
+            client.get(server.url, "echo", attempts=1)
+    asked = [request.headers["host"] for request in server.requests]
+    assert asked == ["shop.example", server.url.removeprefix("http://")] * 2
+
+
 def test_a_look_up_that_hangs_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """The time of a call includes the name's."""
     release = threading.Event()
