@@ -30,7 +30,7 @@ $(STAMP):
 	@test -x $(RUN)/python || $(PYTHON) -m venv $(VENV)
 	@test -x $(RUN)/uv || $(RUN)/python -m pip install --quiet --disable-pip-version-check uv
 	@# The pinned set if the package index has it, otherwise the newest that the minimums allow.
-	@UV=$(RUN)/uv; WANTED="--quiet --python $(RUN)/python -r requirements-dev.txt"; \
+	@UV=$(RUN)/uv; WANTED="--quiet --compile-bytecode --python $(RUN)/python -r requirements-dev.txt"; \
 		$$UV pip install $$WANTED -c constraints.txt || $$UV pip install $$WANTED || \
 		$(RUN)/python -m pip install --quiet -r requirements-dev.txt
 	@rm -f $(VENV)/installed-*
