@@ -21,6 +21,7 @@ from django.utils.encoding import escape_uri_path
 from core.exceptions import (
     AppException,
     AuthorizationError,
+    CircuitOpenError,
     DatabaseError,
     NotFoundError,
     ValidationError,
@@ -45,14 +46,15 @@ def error_response(error: BaseException, request: HttpRequest | None = None) -> 
     """Return what a caller is told about `error`, and log it when it is our fault (5xx).
 
     The record has the traceback, and is written once per exception however many layers ask. With
-    the request it has method, path and status too, and other errors become a line at INFO. Raises
+    the request it has method, path and status too, and other errors become a line at INFO, as does
+    CircuitOpenError: what opened the circuit was logged, and no traceback tells more. Raises
     TypeError when `error` is not an exception.
     """
     if not isinstance(error, BaseException):
         raise TypeError(f"error must be an exception, got {error!r}")
     told = as_app_exception(error)
     facts = {} if request is None else _facts(request, told.status_code)
-    if told.status_code >= 500:
+    if told.status_code >= 500 and not isinstance(error, CircuitOpenError):
         log_once(error, told.error_code, facts)
     elif request is not None:
         _log_refusal(error, told.error_code, facts)

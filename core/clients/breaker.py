@@ -6,6 +6,7 @@ half open, in which one call at a time may try, whose outcome closes or opens it
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ from core.clients.per_origin import PerOrigin
 from core.clients.signals import circuit_changed
 from core.exceptions import CircuitOpenError
 from core.plain_signals import tell
+
+logger = logging.getLogger(__name__)
 
 FAILURES = 5
 OPEN_SECONDS = 10.0
@@ -109,6 +112,8 @@ class Circuit:
     def _tell(self, old: CircuitState) -> None:
         new = self._state
         if old is not new:
+            level = logging.WARNING if new is CircuitState.OPEN else logging.INFO
+            logger.log(level, "the circuit of %s is %s, it was %s", self.origin, new, old)
             tell(circuit_changed, Circuit, origin=self.origin, old=old, new=new)
 
 

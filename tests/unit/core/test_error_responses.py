@@ -9,12 +9,13 @@ import pytest
 from django import db
 from django.core import exceptions as django_errors
 from django.http import Http404
-from django.test import override_settings
+from django.test import RequestFactory, override_settings
 from django.urls import Resolver404
 
 from core.error_responses import as_app_exception, error_response
 from core.exceptions import (
     AlreadyExistsError,
+    CircuitOpenError,
     ConflictError,
     ExternalServiceError,
     NotFoundError,
@@ -137,6 +138,17 @@ def test_a_failing_service_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     except ExternalServiceError as error:
         error_response(error)
     assert "reset by peer" in caplog.text
+
+
+def test_an_open_circuit_has_no_traceback(
+    rf: RequestFactory, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What opened it was logged; each request that it fails is a line at INFO."""
+    caplog.set_level("INFO")
+    told = error_response(CircuitOpenError("left alone"), rf.get("/pay"))
+    assert told.status == 503
+    (record,) = caplog.records
+    assert (record.levelname, record.exc_info) == ("INFO", None)
 
 
 def test_what_callers_did_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -47,6 +47,17 @@ def test_failures_in_a_row_open_it(client: Any, server: FaultServer, changes: An
     assert changes == [(CircuitState.CLOSED, CircuitState.OPEN)]
 
 
+def test_its_changes_are_logged(
+    client: Any, server: FaultServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One warning when it opens, and none for the calls that it refuses then."""
+    fail(client, server, FAILURES + 2)
+    lines = [r for r in caplog.records if r.name == "core.clients.breaker"]
+    assert [(r.levelname, r.getMessage()) for r in lines] == [
+        ("WARNING", f"the circuit of {server.url} is open, it was closed")
+    ]
+
+
 def test_it_is_shared_by_the_process(client_of: Any, server: FaultServer) -> None:
     """What one client has learned, another one knows."""
     fail(client_of(), server, FAILURES)
