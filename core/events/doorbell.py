@@ -13,6 +13,7 @@ the task sees the work. A task that dies leaves a sign that expires; the sweep c
 from __future__ import annotations
 
 import logging
+import re
 import secrets
 import threading
 import time
@@ -30,6 +31,8 @@ except ImportError:  # pragma: no cover - the broker is RabbitMQ and no Redis cl
 logger = logging.getLogger(__name__)
 
 _PREFIX = "signalbox:"
+# How Celery's addresses name what redis-py calls "none", "optional" and "required".
+_CERTIFICATES = re.compile(r"(?<=[?&]ssl_cert_reqs=)CERT_([A-Z]+)")
 # Seconds that a sign stays when its task dies or is held up by a slow handler.
 _SIGN_SECONDS = 0.4
 # A sign that is younger than this, in seconds, outlasts the next wait and is not renewed for it.
@@ -284,7 +287,7 @@ def doorbell_url() -> str | None:
     """Return the address of the doorbell's Redis, or None where there is none."""
     url = conf.doorbell_url or str(current_app.conf.broker_url or "")
     if url.startswith(("redis://", "rediss://", "unix://")):
-        return url
+        return _CERTIFICATES.sub(lambda found: found[1].lower(), url)
     if url.startswith("redis+socket://"):
         path, _, query = url.removeprefix("redis+socket://").partition("?")
         return f"unix://{path}" + (f"?{query.replace('virtual_host', 'db')}" if query else "")

@@ -44,8 +44,8 @@ def check_order(app_configs: Any, **_: Any) -> list[CheckMessage]:
     for path in settings.MIDDLEWARE:
         try:
             rank = _rank(path)
-        except ImportError as error:
-            found.append(Error(f"MIDDLEWARE: {path} cannot be imported: {error}", id="core.E050"))
+        except (ImportError, AttributeError, TypeError) as error:
+            found.append(Error(f"MIDDLEWARE: {path!r} cannot be imported: {error}", id="core.E050"))
         else:
             if rank is not None:
                 listed.append((path, rank))

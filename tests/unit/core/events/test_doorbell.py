@@ -302,6 +302,10 @@ def test_lingering_can_be_switched_off(bell: Doorbell, queue: str, settings: Any
     [
         ("redis://host:1/2", "redis://host:1/2"),
         ("rediss://host:1/2", "rediss://host:1/2"),
+        (
+            "rediss://host:1/2?ssl_cert_reqs=CERT_NONE&a=b",
+            "rediss://host:1/2?ssl_cert_reqs=none&a=b",
+        ),
         ("redis+socket:///tmp/s?virtual_host=3", "unix:///tmp/s?db=3"),
         ("redis+socket:///tmp/s", "unix:///tmp/s"),
         ("memory://", None),

@@ -27,7 +27,7 @@ class OurAuth(AuthMiddleware):
 OURS = f"{OurAuth.__module__}.OurAuth"
 
 
-def wrong(settings: Any, *middleware: str) -> list[Any]:
+def wrong(settings: Any, *middleware: Any) -> list[Any]:
     """Return what the check finds in this list, apart from what is missing."""
     settings.MIDDLEWARE = list(middleware)
     return [each for each in check_order(None) if each.id not in NEEDY]
@@ -108,6 +108,13 @@ def test_one_that_is_not_there(settings: Any) -> None:
     (found,) = wrong(settings, "core.middleware.nothing.Nothing")
     assert found.id == "core.E050"
     assert "core.middleware.nothing" in found.msg
+
+
+def test_what_is_no_path(settings: Any) -> None:
+    """Is named as well."""
+    (found,) = wrong(settings, 5)
+    assert found.id == "core.E050"
+    assert "MIDDLEWARE: 5 " in found.msg
 
 
 @pytest.mark.parametrize(
