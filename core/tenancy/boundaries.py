@@ -11,23 +11,31 @@ from django.core.signals import request_finished, request_started
 from core.context import Context, current_context, set_context
 
 # Threads of web servers and of workers serve one request or task after the other, so a tenant
-# that one of them leaves behind must not be there for the next.
-_outside: ContextVar[tuple[Context, ...]] = ContextVar("core_tenancy_outside", default=())
+# that one of them leaves behind must not be there for the next. Each with what has begun.
+_outside: ContextVar[tuple[tuple[Any, Context], ...]] = ContextVar(
+    "core_tenancy_outside", default=()
+)
 
 
-def _begin(**kwargs: Any) -> None:
-    _outside.set((*_outside.get(), current_context()))
+def _begin(sender: Any = None, **kwargs: Any) -> None:
+    _outside.set((*_outside.get(), (sender, current_context())))
 
 
 def _end(sender: Any = None, **kwargs: Any) -> None:
     begun = _outside.get()
-    if not begun and sender is None:
-        # No server has sent this response, but a test's AsyncClient, whose beginning is told in a
-        # task of its own: what is current belongs to whoever asked.
+    if sender is None and not (begun and _is_test_client(begun[-1][0])):
+        # No server has sent this response. A view has closed one that it does not return, or it is
+        # that of a test's AsyncClient, whose beginning is told in a task of its own.
         return
-    *outer, former = begun or (Context(),)
+    *outer, (_, former) = begun or ((None, Context()),)
     _outside.set(tuple(outer))
     set_context(former)
+
+
+def _is_test_client(sender: Any) -> bool:
+    # By name, since no server needs that module.
+    kinds = getattr(sender, "__mro__", ())
+    return any(kind.__module__ == "django.test.client" for kind in kinds)
 
 
 def watch_boundaries() -> None:

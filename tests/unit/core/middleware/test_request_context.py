@@ -54,6 +54,12 @@ def fails(request: HttpRequest) -> HttpResponse:
     raise ZeroDivisionError
 
 
+def closes(request: HttpRequest) -> HttpResponse:
+    """Close a response that it does not return."""
+    HttpResponse().close()
+    return seen(request)
+
+
 def _chunks() -> Iterator[str]:
     for _ in range(3):
         yield f"{current_context().correlation_id} "
@@ -84,6 +90,7 @@ def _system(settings: Any) -> None:
         path("forwarded", forwarded),
         path("leaves", leaves_something),
         path("fails", fails),
+        path("closes", closes),
         path("streams", streams),
         path("astreams", astreams),
     )
@@ -142,6 +149,15 @@ def test_nothing_is_left(server: str, view: str) -> None:
     """Whatever a view sets, and however it ends, the thread's context is what it was before."""
     with event_context(actor=1, correlation_id="before") as before:
         assert ask(server, view).status in (200, 500)
+        assert current_context() == before
+
+
+@SERVERS
+def test_a_view_may_close_a_response(server: str) -> None:
+    """One that is not returned, as of another view, ends nothing: the context stays."""
+    with event_context(actor=1, correlation_id="before") as before:
+        answer = ask(server, "/closes", {"X-Correlation-ID": "abc"})
+        assert answer.body == b"abc"
         assert current_context() == before
 
 
