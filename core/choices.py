@@ -91,6 +91,7 @@ class NotificationStatus(models.TextChoices):
     PENDING = "pending", "pending"
     SENDING = "sending", "being sent"
     SENT = "sent", "sent"
+    LOGGED = "logged", "only logged"
     FAILED = "failed", "failed"
     UNKNOWN = "unknown", "outcome unknown"
     SUPPRESSED = "suppressed", "not wanted"

@@ -196,6 +196,25 @@ def test_a_person_may_send_again(twilio: FakeServer) -> None:
     assert send_again(Notification.objects.all()) == 0
 
 
+def test_without_twilio_it_was_only_logged(
+    twilio: FakeServer, settings: Any, admin_client: Client
+) -> None:
+    """The row does not claim that it was sent; with credentials a person may have it sent."""
+    settings.TWILIO_AUTH_TOKEN = ""
+    ask_sms()
+    deliver_pending()
+    found = Notification.objects.get()
+    assert (found.status, found.provider_id, found.sent_at) == (Status.LOGGED, "", None)
+    page = admin_client.get("/admin/signalbox_notifications/notification/").content.decode()
+    assert '<td class="field-status">only logged</td>' in page
+    assert twilio.requests("twilio") == 0
+    settings.TWILIO_AUTH_TOKEN = "token"
+    assert send_again(Notification.objects.all()) == 1
+    deliver_pending()
+    assert status() == Status.SENT
+    assert len(twilio.received("twilio")) == 1
+
+
 def test_a_dead_delivery_leaves_a_failed_notification(twilio: FakeServer) -> None:
     """When the engine gives up, the row says failed; a retry by a person sends it."""
     twilio.fail("twilio", Failure(times=25, status=500))

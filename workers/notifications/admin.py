@@ -33,9 +33,9 @@ class NotificationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not gene
         """Return the address with all but its end hidden."""
         return hidden(notification.address) if notification.address else ""
 
-    @admin.action(description="Send again (failed and unknown ones)", permissions=["change"])
+    @admin.action(description="Send again (failed, unknown, only logged)", permissions=["change"])
     def send_again(self, request: HttpRequest, queryset: QuerySet[Notification]) -> None:
-        """Queue the chosen notifications that failed or whose outcome is unknown."""
+        """Queue the chosen notifications that failed, are unknown or were only logged."""
         count = send_again(queryset)
         self.message_user(request, f"{count} queued.", messages.SUCCESS)
 

@@ -45,7 +45,8 @@ def send(notification_id: int, channel: MessageChannel) -> None:
     except OutcomeUnknownError as error:
         _finish(notification, Status.UNKNOWN, error=error.message)
         raise Discard(error.message) from error
-    _finish(notification, Status.SENT, provider_id=provider_id)
+    status = Status.LOGGED if provider_id is None else Status.SENT
+    _finish(notification, status, provider_id=provider_id or "")
 
 
 def give_up(notification_id: int, error: str) -> None:
@@ -58,11 +59,12 @@ def give_up(notification_id: int, error: str) -> None:
 
 @transaction.atomic
 def send_again(notifications: QuerySet[Notification]) -> int:
-    """Queue those of the notifications that failed or are unknown; return how many.
+    """Queue those of the notifications that failed, are unknown or only logged; return how many.
 
     For a person who has looked: an unknown one may have arrived.
     """
-    again = notifications.filter(status__in=[Status.FAILED, Status.UNKNOWN]).exclude(address="")
+    not_sent = [Status.FAILED, Status.UNKNOWN, Status.LOGGED]
+    again = notifications.filter(status__in=not_sent).exclude(address="")
     chosen = list(again.select_for_update().order_by("pk"))
     Notification.objects.filter(pk__in=[each.pk for each in chosen]).update(
         status=Status.PENDING, error=""

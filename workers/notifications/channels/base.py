@@ -31,8 +31,8 @@ class MessageChannel(Protocol):
     def repeatable(self) -> bool:
         """Whether sending one message twice does no harm, since the other side can tell."""
 
-    def send(self, message: Outgoing) -> str:
-        """Send and return the provider's id.
+    def send(self, message: Outgoing) -> str | None:
+        """Send and return the provider's id; None when there is no provider, so it was only logged.
 
         Raises NotSentError (BusyError) when it may be tried again, RefusedError when it never will
         work, and OutcomeUnknownError when the provider may have taken it.
