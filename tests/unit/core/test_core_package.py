@@ -131,6 +131,26 @@ def test_every_process_imports_the_same(process: str, tmp_path: object) -> None:
     assert done.stdout.strip() == "True core.PlatformFeeConfig", done.stderr
 
 
+def test_httpx_is_left_to_who_needs_it(tmp_path: object) -> None:
+    """A process that uses no AsyncHTTPClient does not import httpx; the class is had as ever."""
+    script = (
+        "import django, pickle, sys\n"
+        "django.setup()\n"
+        "import core.clients\n"
+        "print('httpx' in sys.modules)\n"
+        "from core.clients import AsyncHTTPClient\n"
+        "print(pickle.loads(pickle.dumps(AsyncHTTPClient)) is core.clients.AsyncHTTPClient)\n"
+        "print(hasattr(core.clients, 'NoSuchName'))"
+    )
+    done = run(
+        script,
+        DJANGO_SETTINGS_MODULE="config.settings",
+        ENV_FILE="/dev/null",
+        VAR_DIR=str(tmp_path),
+    )
+    assert done.stdout.split() == ["False", "True", "False"], done.stderr
+
+
 def test_a_broken_part_stops_the_process() -> None:
     """Nothing stands in for shared code that cannot be imported: the ImportError comes through."""
     script = "import sys; sys.modules['core.exceptions'] = None\nfrom core import NotFoundError"
