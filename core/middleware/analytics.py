@@ -16,12 +16,12 @@ from functools import cache as once
 from functools import partial
 from typing import Any
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from core.context import current_context
+from core.middleware.base import Middleware
 from core.middleware.known_user import known_user_id
 from core.plain_signals import tell
 from core.signals.user_activity import request_measured
@@ -36,28 +36,20 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 Facts = dict[str, Any]
 
 
-class AnalyticsMiddleware:
+class AnalyticsMiddleware(Middleware):
     """Sends `request_measured` after each request; after the last byte of a streamed answer."""
 
-    sync_capable = True
-    async_capable = True
-
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
-        self.get_response = get_response
+        super().__init__(get_response)
         self._excluded = tuple(getattr(settings, "ANALYTICS_EXCLUDED_PATHS", ()))
-        self._is_async = iscoroutinefunction(get_response)
-        if self._is_async:
-            markcoroutinefunction(self)
 
-    def __call__(self, request: HttpRequest) -> Any:
-        if self._is_async:
-            return self._acall(request)
+    def serve(self, request: HttpRequest) -> HttpResponseBase:
         started = time.perf_counter()
-        response = self.get_response(request)
+        response: HttpResponseBase = self.get_response(request)
         self._measure(request, response, started)
         return response
 
-    async def _acall(self, request: HttpRequest) -> HttpResponseBase:
+    async def aserve(self, request: HttpRequest) -> HttpResponseBase:
         started = time.perf_counter()
         try:
             response: HttpResponseBase = await self.get_response(request)

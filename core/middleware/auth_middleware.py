@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
+from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.middleware import AuthenticationMiddleware
@@ -27,7 +27,8 @@ from django.utils.functional import SimpleLazyObject, empty
 from core.context import changed, current_context, set_context
 from core.jwt import key_ring, verified_claims
 from core.jwt.claims import refused
-from core.middleware.exception_handler import answer_to
+from core.middleware.base import Middleware
+from core.middleware.exception_handler import answered
 from core.middleware.scope import RequestScope
 from core.roles import is_active
 
@@ -36,7 +37,7 @@ Claims = dict[str, Any]
 _NO_KEY = (ValueError, TypeError, OverflowError, FieldError)
 
 
-class AuthMiddleware:
+class AuthMiddleware(Middleware):
     """Sets `request.user` and the context's actor from a bearer token, or from the session.
 
     A token that is not valid, or whose user is unknown or inactive, ends the request with 401. A
@@ -44,19 +45,11 @@ class AuthMiddleware:
     request passes as anonymous. `request.token_claims` are the claims, None without a token.
     """
 
-    sync_capable = True
-    async_capable = True
-
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
-        self.get_response = get_response
-        self._is_async = iscoroutinefunction(get_response)
-        if self._is_async:
-            markcoroutinefunction(self)
+        super().__init__(get_response)
         key_ring()  # keys that cannot be used stop the start, not a request
 
-    def __call__(self, request: HttpRequest) -> Any:
-        if self._is_async:
-            return self._acall(request)
+    def serve(self, request: HttpRequest) -> HttpResponseBase:
         with RequestScope(request) as scope:
             token = bearer_token(request)
             try:
@@ -66,10 +59,10 @@ class AuthMiddleware:
                 else:
                     self._recognise(request)
             except Exception as error:
-                return _marked(_answered(request, error))
+                return _marked(answered(request, error))
             return _marked(scope.kept_in(self.get_response(request)))
 
-    async def _acall(self, request: HttpRequest) -> HttpResponseBase:
+    async def aserve(self, request: HttpRequest) -> HttpResponseBase:
         with RequestScope(request) as scope:
             token = bearer_token(request)
             try:
@@ -79,7 +72,7 @@ class AuthMiddleware:
                 else:
                     await self._arecognise(request)
             except Exception as error:
-                return _marked(_answered(request, error))
+                return _marked(answered(request, error))
             return _marked(scope.kept_in(await self.get_response(request)))
 
     def _recognise(self, request: Any) -> None:
@@ -183,13 +176,6 @@ def _is_djangos(user: Any) -> bool:
 def _loaded(request: Any) -> Any:
     bool(request.user.is_authenticated)
     return request.user
-
-
-def _answered(request: HttpRequest, error: Exception) -> HttpResponseBase:
-    response = answer_to(request, error)
-    if response is None:
-        raise error
-    return response
 
 
 def _marked(response: HttpResponseBase) -> HttpResponseBase:

@@ -10,10 +10,6 @@ For what does not come from a view, the URL configuration and the settings name 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
 from django.core.signals import got_request_exception
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -23,26 +19,26 @@ from django.views.csrf import csrf_failure as csrf_page
 
 from core.error_responses import error_response, mark_logged
 from core.exceptions import AppException, AuthorizationError, NotFoundError, ValidationError
+from core.middleware.base import Middleware
 from core.plain_signals import tell
 
 
-class ExceptionHandlerMiddleware:
+class ExceptionHandlerMiddleware(Middleware):
     """Turns an error of `core.exceptions` into its response, wherever a view raises it.
 
     Other errors, Django's and unknown ones, get the same body where JSON is wanted: below
     `API_PREFIX`, or for who prefers JSON. Everywhere else they keep Django's pages.
     """
 
-    sync_capable = True
-    async_capable = True
+    def serve(self, request: HttpRequest) -> HttpResponseBase:
+        """Return the response; errors of views are heard of below."""
+        response: HttpResponseBase = self.get_response(request)
+        return response
 
-    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
-        self.get_response = get_response
-        if iscoroutinefunction(get_response):
-            markcoroutinefunction(self)
-
-    def __call__(self, request: HttpRequest) -> Any:
-        return self.get_response(request)
+    async def aserve(self, request: HttpRequest) -> HttpResponseBase:
+        """Do as `serve` in an event loop."""
+        response: HttpResponseBase = await self.get_response(request)
+        return response
 
     def process_exception(self, request: HttpRequest, error: Exception) -> JsonResponse | None:
         """Return the response to an error of a view, or None where Django's page is wanted."""
@@ -61,6 +57,14 @@ def answer_to(request: HttpRequest, error: Exception) -> JsonResponse | None:
     if response.status_code >= 500:
         # As Django does for errors that it answers itself; error trackers live on it.
         tell(got_request_exception, ExceptionHandlerMiddleware, request=request)
+    return response
+
+
+def answered(request: HttpRequest, error: Exception) -> JsonResponse:
+    """Return the response to an error; raise the error where Django's page is wanted."""
+    response = answer_to(request, error)
+    if response is None:
+        raise error
     return response
 
 

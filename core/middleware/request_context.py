@@ -5,20 +5,17 @@ MIDDLEWARE = ["core.middleware.request_context.RequestContextMiddleware", ...]
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import uuid_utils
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from core.context import Context, set_context
+from core.middleware.base import Middleware
 from core.middleware.scope import RequestScope
 from core.tracing import CORRELATION, is_correlation_id, trace_in
 
 
-class RequestContextMiddleware:
+class RequestContextMiddleware(Middleware):
     """Begins a new context for a request, and ends it with the response.
 
     The correlation id is that of `X-Correlation-ID` or `X-Request-ID` if it is well-formed, else
@@ -26,24 +23,13 @@ class RequestContextMiddleware:
     it. The trace is continued by calls to other services.
     """
 
-    sync_capable = True
-    async_capable = True
-
-    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
-        self.get_response = get_response
-        self._is_async = iscoroutinefunction(get_response)
-        if self._is_async:
-            markcoroutinefunction(self)
-
-    def __call__(self, request: HttpRequest) -> Any:
-        if self._is_async:
-            return self._acall(request)
+    def serve(self, request: HttpRequest) -> HttpResponseBase:
         with RequestScope(request) as scope:
             correlation_id = _begin(request)
             response = self.get_response(request)
             return scope.kept_in(_told(response, correlation_id))
 
-    async def _acall(self, request: HttpRequest) -> HttpResponseBase:
+    async def aserve(self, request: HttpRequest) -> HttpResponseBase:
         with RequestScope(request) as scope:
             correlation_id = _begin(request)
             response = await self.get_response(request)

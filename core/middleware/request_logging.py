@@ -13,13 +13,13 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import FileResponse, HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.encoding import escape_uri_path
 
 from core.context import current_context, using_context
 from core.helpers import get_client_ip
+from core.middleware.base import Middleware
 from core.middleware.known_user import known_user_id
 from core.request_logs.conf import conf
 from core.utils.logger import log_api_request
@@ -34,7 +34,7 @@ _LONGEST_METHOD = 20
 _COMPLAIN_EVERY = 60.0
 
 
-class RequestLoggingMiddleware:
+class RequestLoggingMiddleware(Middleware):
     """Logs each request by `log_api_request`, when its response has ended.
 
     A record has the path without its query, and never a body. A request whose path begins with one
@@ -42,18 +42,7 @@ class RequestLoggingMiddleware:
     wrong here leaves the response as it is.
     """
 
-    sync_capable = True
-    async_capable = True
-
-    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
-        self.get_response = get_response
-        self._is_async = iscoroutinefunction(get_response)
-        if self._is_async:
-            markcoroutinefunction(self)
-
-    def __call__(self, request: HttpRequest) -> Any:
-        if self._is_async:
-            return self._acall(request)
+    def serve(self, request: HttpRequest) -> HttpResponseBase:
         measured = _Measured(request)
         try:
             response = self.get_response(request)
@@ -62,7 +51,7 @@ class RequestLoggingMiddleware:
             raise
         return measured.answered(response)
 
-    async def _acall(self, request: HttpRequest) -> HttpResponseBase:
+    async def aserve(self, request: HttpRequest) -> HttpResponseBase:
         measured = _Measured(request)
         try:
             response = await self.get_response(request)

@@ -16,12 +16,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from core.csp.policy import CSP, LazyNonce, Policy, build_policy
+from core.middleware.base import Middleware
 from core.permissions_policy import permissions_header
 
 _UNSET: Any = object()
@@ -36,14 +36,11 @@ _POLICIES = (
 _DEBUG_PAGES = frozenset({400, 404, 500})
 
 
-class SecurityHeadersMiddleware:
+class SecurityHeadersMiddleware(Middleware):
     """Adds the security headers that a response does not have yet."""
 
-    sync_capable = True
-    async_capable = True
-
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
-        self.get_response = get_response
+        super().__init__(get_response)
         self._always = list(_always())
         self._hsts = _hsts()
         self._known = [
@@ -51,19 +48,17 @@ class SecurityHeadersMiddleware:
             for _, _, setting in _POLICIES
             if (config := _setting(setting))
         ]
-        self._is_async = iscoroutinefunction(get_response)
-        if self._is_async:
-            markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> Any:
         request._csp_nonce = LazyNonce()  # type: ignore[attr-defined]  # Django 6's name
-        if self._is_async:
-            return self._acall(request)
-        response = self.get_response(request)
+        return super().__call__(request)
+
+    def serve(self, request: HttpRequest) -> HttpResponseBase:
+        response: HttpResponseBase = self.get_response(request)
         self._complete(request, response)
         return response
 
-    async def _acall(self, request: HttpRequest) -> HttpResponseBase:
+    async def aserve(self, request: HttpRequest) -> HttpResponseBase:
         response: HttpResponseBase = await self.get_response(request)
         self._complete(request, response)
         return response

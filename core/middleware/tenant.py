@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from asgiref.sync import async_to_sync, iscoroutinefunction, markcoroutinefunction, sync_to_async
+from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
 from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -21,14 +21,15 @@ from django.utils.module_loading import import_string
 
 from core.context import changed, current_context, set_context
 from core.exceptions import AuthorizationError, TenantError
-from core.middleware.exception_handler import answer_to
+from core.middleware.base import Middleware
+from core.middleware.exception_handler import answered
 from core.middleware.scope import RequestScope
 from core.middleware.tenant_sources import SOURCES, from_claim, from_header, trusted_gateway
 from core.tenancy import tenant_id_of
 from core.tracing import TENANT
 
 
-class TenantMiddleware:
+class TenantMiddleware(Middleware):
     """Makes the tenant that a request names the current one, until the request ends.
 
     `TENANT_SOURCE` says where it stands: "claim" of the bearer token (the default), "header",
@@ -39,38 +40,30 @@ class TenantMiddleware:
     answered with 403, what cannot be a tenant's id with 400; without a tenant the request passes.
     """
 
-    sync_capable = True
-    async_capable = True
-
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
-        self.get_response = get_response
-        self._is_async = iscoroutinefunction(get_response)
-        if self._is_async:
-            markcoroutinefunction(self)
+        super().__init__(get_response)
         self._source = tenant_source()
         # The issuer of a token vouches for what it claims.
         self._access = _vouched if self._source is from_claim else tenant_access()
 
-    def __call__(self, request: HttpRequest) -> Any:
-        if self._is_async:
-            return self._acall(request)
+    def serve(self, request: HttpRequest) -> HttpResponseBase:
         with RequestScope(request) as scope:
             try:
                 tenant = _tidy(_call(self._source, request))
                 if tenant is not None:
                     _enter(tenant, _call(self._access, request, tenant))
             except Exception as error:
-                return self._marked(_answered(request, error))
+                return self._marked(answered(request, error))
             return self._marked(scope.kept_in(self.get_response(request)))
 
-    async def _acall(self, request: HttpRequest) -> HttpResponseBase:
+    async def aserve(self, request: HttpRequest) -> HttpResponseBase:
         with RequestScope(request) as scope:
             try:
                 tenant = _tidy(await _acall(self._source, request))
                 if tenant is not None:
                     _enter(tenant, await _acall(self._access, request, tenant))
             except Exception as error:
-                return self._marked(_answered(request, error))
+                return self._marked(answered(request, error))
             return self._marked(scope.kept_in(await self.get_response(request)))
 
     def _marked(self, response: HttpResponseBase) -> HttpResponseBase:
@@ -158,10 +151,3 @@ def _enter(tenant_id: str, verdict: Any) -> None:
 
 def _are_names(roles: Any) -> bool:
     return roles is True or all(isinstance(role, str) for role in roles)
-
-
-def _answered(request: HttpRequest, error: Exception) -> HttpResponseBase:
-    response = answer_to(request, error)
-    if response is None:
-        raise error
-    return response

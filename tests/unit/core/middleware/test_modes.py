@@ -15,6 +15,7 @@ from django.utils.module_loading import import_string
 
 from core.context import Context, current_context, event_context
 from core.exceptions import NotFoundError
+from core.middleware.base import Middleware
 from core.middleware.order import ORDER
 from tests.unit.core.jwt.signing import OTHER, setting, token
 from tests.unit.core.middleware.serving import SERVERS, ask, urls
@@ -132,3 +133,14 @@ def test_the_chain_outside_of_django() -> None:
     request = RequestFactory().get("/api/ok")
     assert chain(answers)(request).status_code == 200
     assert current_context() == Context()
+
+
+def test_a_middleware_serves_in_both_modes() -> None:
+    """One that lacks a mode stops the start: it must not be passed over under the other server."""
+
+    class Half(Middleware):
+        def serve(self, request: HttpRequest) -> HttpResponse:
+            return HttpResponse()
+
+    with pytest.raises(TypeError, match="aserve"):
+        Half(answers)  # type: ignore[abstract]  # that is the point
