@@ -59,23 +59,26 @@ class Circuit:
     @contextmanager
     def trial(self) -> Iterator[Trial]:
         """Let an attempt pass and learn from its verdict. Raises CircuitOpenError if it is open."""
-        probe = self._enter()
+        before = self._enter()
         trial = Trial()
         try:
+            if before is not None:
+                self._tell(before)
             yield trial
         finally:
-            self._leave(trial.ok, probe)
+            self._leave(trial.ok, probe=before is not None)
 
     def _left(self) -> float:
         return self._opened_at + OPEN_SECONDS - time.monotonic()
 
-    def _enter(self) -> bool:
+    def _enter(self) -> CircuitState | None:
+        """Return the state of before for a probe, None where all may pass."""
         if self._state is CircuitState.CLOSED:
-            return False
+            return None
         with self._lock:
             state = self.state
             if state is CircuitState.CLOSED:
-                return False
+                return None
             if state is CircuitState.OPEN or self._probing:
                 raise CircuitOpenError(
                     f"{self.origin} has failed {self._failures} times in a row and is left alone",
@@ -86,8 +89,7 @@ class Circuit:
                 )
             self._probing = True
             old, self._state = self._state, CircuitState.HALF_OPEN
-        self._tell(old)
-        return True
+            return old
 
     def _leave(self, ok: bool | None, probe: bool) -> None:
         if ok and not probe and not self._failures:

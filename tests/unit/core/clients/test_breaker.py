@@ -106,6 +106,26 @@ def test_half_open_a_success_closes_it(
     assert [new for _, new in changes] == ["open", "half open", "closed"]
 
 
+def test_half_open_a_call_that_is_broken_off_leaves_it_to_the_next(
+    client: Any, server: FaultServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever ends it, as early as when the state is announced, another one may try."""
+
+    def interrupt(new: CircuitState, **kwargs: Any) -> None:
+        if new is CircuitState.HALF_OPEN:
+            raise KeyboardInterrupt
+
+    fail(client, server, FAILURES)
+    monkeypatch.setattr(breaker_module, "OPEN_SECONDS", 0.0)
+    circuit_changed.connect(interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            client.get(server.url)
+    finally:
+        circuit_changed.disconnect(interrupt)
+    assert client.get(server.url).status_code == 200
+
+
 def test_half_open_a_failure_opens_it_again(
     client: Any, server: FaultServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
