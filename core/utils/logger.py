@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime
 from typing import Any
-
-from uuid_utils import uuid7
 
 from core.context import current_context
 from core.logs.values import Values
@@ -102,14 +99,8 @@ def log_api_request(
         "user_id": user_id,
     }
     own = {name: values.field(name, value) for name, value in fields.items() if name not in facts}
-    record = {
-        "id": str(uuid7()),
-        "at": datetime.now(UTC).isoformat(),
-        **facts,
-        "correlation_id": context.correlation_id,
-        "tenant_id": context.tenant_id,
-    }
-    if not hand_over({**own, **record}):
+    ids = {"correlation_id": context.correlation_id, "tenant_id": context.tenant_id}
+    if not hand_over({**own, **facts, **ids}):
         _requests.info("%s %s: %s", method, path, status, **facts, **own)
 
 

@@ -71,7 +71,7 @@ class RequestLogLoss(models.Model):
         default=0, help_text="Dropped by the process, since the workers or the broker fell behind."
     )
     unwritten = models.PositiveBigIntegerField(
-        default=0, help_text="Not written by workers to one of the sinks, which failed each time."
+        default=0, help_text="Not written by workers: a sink failed each time, or it was no record."
     )
     first_at = models.DateTimeField(db_default=Now())
     last_at = models.DateTimeField(db_default=Now())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterable, Mapping
+from datetime import UTC
 from typing import Any
 from uuid import UUID
 
@@ -11,26 +13,34 @@ from django.utils.timezone import is_naive
 
 from .models import RequestLog
 
+logger = logging.getLogger(__name__)
+
+Record = dict[str, Any]
+
 _TEXTS = {
     name: getattr(RequestLog._meta.get_field(name), "max_length", 0)
     for name in ("method", "path", "user_id", "correlation_id", "tenant_id", "route")
 }
+# What is raised by what has no id or time, or none that can be stored.
+_NO_RECORD = (LookupError, TypeError, ValueError, AttributeError, OverflowError)
 _COLUMNS = {*_TEXTS, "id", "at", "status", "duration_ms"}
 
 
-class NoRecord(ValueError):
-    """This is not a record of a request."""
+def checked(given: Iterable[Any]) -> list[Record]:
+    """Return the records, each with its id and time as tables take them; say of what is none."""
+    found: list[Record] = []
+    for each in given:
+        try:
+            found.append({**each, "id": str(UUID(each["id"])), "at": _moment(each["at"])})
+        except _NO_RECORD as error:
+            why = type(error).__name__
+            logger.warning("request logs: left out what has no usable id and time (%s)", why)
+    return found
 
 
 def row(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the columns for a record; what has no column of its own goes into `more`.
-
-    Raises NoRecord without an id or a time, or when either is none.
-    """
-    try:
-        known: dict[str, Any] = {"id": str(UUID(record["id"])), "at": _moment(record["at"])}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise NoRecord(f"a record needs an id and a time: {type(error).__name__}") from error
+    """Return the columns for a checked record; what has none of its own goes into `more`."""
+    known: dict[str, Any] = {"id": record["id"], "at": record["at"]}
     for name, longest in _TEXTS.items():
         known[name] = _text(record.get(name))[:longest]
     known["status"] = _number(record.get("status"), int, 32_767)
@@ -47,7 +57,7 @@ def _moment(value: str) -> str:
     moment = parse_datetime(value)
     if moment is None or is_naive(moment):
         raise ValueError(value)
-    return moment.isoformat()
+    return moment.astimezone(UTC).isoformat()
 
 
 def _text(value: Any) -> str:

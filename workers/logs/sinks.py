@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import orjson
 from concurrent_log_handler import ConcurrentRotatingFileHandler
@@ -15,23 +14,14 @@ from core.request_logs.conf import conf
 from workers.bulk_insert import insert_rows
 
 from .models import RequestLog
-from .records import NoRecord, row
+from .records import Record, row
 
-logger = logging.getLogger(__name__)
 _lines = logging.getLogger("signalbox.requests")
-
-Record = dict[str, Any]
 
 
 def write_table(records: Sequence[Record]) -> None:
     """Insert rows in one statement; one that is there already, by its id, stays as it is."""
-    rows = []
-    for record in records:
-        try:
-            rows.append(row(record))
-        except NoRecord as error:
-            logger.warning("request logs: left out: %s", error)
-    insert_rows(RequestLog, rows, ignore_conflicts=True)
+    insert_rows(RequestLog, [row(record) for record in records], ignore_conflicts=True)
 
 
 def write_logger(records: Sequence[Record]) -> None:

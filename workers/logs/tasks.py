@@ -9,6 +9,7 @@ from celery import Task, shared_task
 from core.request_logs.sending import TASK
 
 from . import retention, writing
+from .records import checked
 
 # Seconds until a sink that failed is tried again.
 _PAUSES = (1, 5, 25)
@@ -32,20 +33,21 @@ def write(
 ) -> int:
     """Write records to the sinks; those that fail get theirs again, up to three times."""
     source = source or {}
-    failed = writing.write(records, sinks=sinks)
+    known = checked(records)
+    failed = writing.write(known, sinks=sinks) if known else []
     if sinks is None:
-        writing.note_loss(source)
+        writing.note_loss(source, unwritten=len(records) - len(known))
     if not failed:
-        return len(records)
+        return len(known)
     if self.request.retries >= len(_PAUSES):
-        writing.give_up(records, failed, source)
+        writing.give_up(known, failed, source)
         return 0
     raise self.retry(
-        kwargs={"records": records, "source": source, "sinks": failed},
+        kwargs={"records": known, "source": source, "sinks": failed},
         countdown=_PAUSES[self.request.retries],
         # What is in it concerns nobody who looks at the task in Flower or in a log.
         argsrepr="()",
-        kwargsrepr=f"{{<{len(records)} records>}}",
+        kwargsrepr=f"{{<{len(known)} records>}}",
     )
 
 

@@ -9,7 +9,8 @@ from typing import Any
 from core.request_logs.conf import conf
 
 from .models import RequestLogLoss
-from .sinks import SINKS, Record
+from .records import Record
+from .sinks import SINKS
 
 logger = logging.getLogger(__name__)
 

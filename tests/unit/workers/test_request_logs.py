@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from workers.logs import retention, sinks, tasks, writing
 from workers.logs.checks import check_sinks
 from workers.logs.models import RequestLog, RequestLogLoss
-from workers.logs.records import NoRecord, row
+from workers.logs.records import checked, row
 
 pytestmark = pytest.mark.django_db
 
@@ -171,13 +171,23 @@ def test_a_loss_that_cannot_be_kept_loses_no_records(
 def test_a_record_that_is_none_keeps_the_others(
     settings: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whoever sent it; it is left out and said."""
-    settings.REQUEST_LOG_SINKS = ["table"]
-    odd = [{}, {"id": "x", "at": "y"}, record(at="2026-01-01T00:00:00"), record(id=None)]
-    write([*odd, record(path="/a\x00b", view="c\x00d", status=True)], source=SOURCE)
+    """Whoever sent it; it is left out, said, and counted as a loss."""
+    settings.REQUEST_LOG_SINKS = ["table", "logger"]
+    no_times = [record(at=at) for at in (None, "2026-01-01T00:00:00", "0001-01-01T00:00:00+14:00")]
+    odd = [{}, "text", None, {"id": "x", "at": "y"}, record(id=None), *no_times]
+    good = record(path="/a\x00b", view="c\x00d", status=True)
+    assert write([*odd, good], source=SOURCE) == 1
     (kept,) = RequestLog.objects.all()
     assert (kept.path, kept.more["view"], kept.status) == ("/ab", "cd", None)
-    assert caplog.text.count("left out") == 4
+    assert caplog.text.count("left out") == len(odd)
+    assert RequestLogLoss.objects.get().unwritten == len(odd)
+
+
+def test_a_message_of_nothing_else_reaches_no_sink(settings: Any, file: Path) -> None:
+    """Nor does one without records."""
+    settings.REQUEST_LOG_SINKS = ["file"]
+    assert write([{}], source=SOURCE) == write([], source=SOURCE) == 0
+    assert not file.exists()
 
 
 VALUES = st.recursive(
@@ -190,14 +200,12 @@ VALUES = st.recursive(
 @given(st.dictionaries(st.sampled_from([*record(), "other"]), VALUES))
 def test_any_record_becomes_a_row_or_is_none(changes: dict[str, Any]) -> None:
     """Nothing that JSON can hold breaks the table's limits."""
-    try:
-        made = row({**record(), **changes})
-    except NoRecord:
-        return
-    assert len(made["path"]) <= 2000
-    assert len(made["user_id"]) <= 128
-    assert "\x00" not in made["path"] + str(made["user_id"])
-    assert made["status"] is None or 0 <= made["status"] <= 32_767
+    for each in checked([{**record(), **changes}]):
+        made = row(each)
+        assert len(made["path"]) <= 2000
+        assert len(made["user_id"]) <= 128
+        assert "\x00" not in made["path"] + str(made["user_id"])
+        assert made["status"] is None or 0 <= made["status"] <= 32_767
 
 
 def test_the_file_is_rotated_and_shared_by_processes(file: Path, settings: Any) -> None:
