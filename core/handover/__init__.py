@@ -9,7 +9,8 @@ Unlike events these may be lost: when a process dies, or when a buffer is full. 
 dropped, counted and reported.
 """
 
+from core.handover.broker import hidden
 from core.handover.buffer import Counts
 from core.handover.handover import Handover
 
-__all__ = ["Counts", "Handover"]
+__all__ = ["Counts", "Handover", "hidden"]

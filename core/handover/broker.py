@@ -32,6 +32,15 @@ _OPTIONS = {
 _AMQP_OPTIONS = {"confirm_publish": True, "read_timeout": _PATIENCE, "write_timeout": _PATIENCE}
 
 
+def hidden(records: Sequence[Any]) -> dict[str, str]:
+    """Return the options of a message that show how many records it has, and not what they are.
+
+    That concerns nobody who looks at the task in Flower or in a log. Celery forgets them when a
+    task is retried, so `self.retry` needs them again.
+    """
+    return {"argsrepr": "()", "kwargsrepr": f"{{<{len(records)} records>}}"}
+
+
 class Broker:
     """Publishes batches to one queue and knows how many messages wait there.
 
@@ -61,9 +70,7 @@ class Broker:
             str(uuid4()),
             self._task,
             ignore_result=True,
-            argsrepr="()",
-            # What is in it concerns nobody who looks at the task in Flower or in a log.
-            kwargsrepr=f"{{<{len(records)} records>}}",
+            **hidden(records),
         )
         self._producer.publish(
             # Put together from what is JSON already: nothing is decoded to be encoded again.

@@ -8,6 +8,7 @@ from typing import Any
 from celery import Task, shared_task
 
 from core.events import Retry
+from core.handover import hidden
 
 from .conf import conf
 from .posthog import send
@@ -40,7 +41,7 @@ def send_requests(
             return
         asked = error.after if isinstance(error, Retry) else None
         pause = min(asked or _PAUSES[self.request.retries], _LONGEST_PAUSE)
-        raise self.retry(countdown=pause, exc=error) from error
+        raise self.retry(countdown=pause, exc=error, **hidden(records)) from error
 
 
 def _may_pass(error: Exception) -> bool:

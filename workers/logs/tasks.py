@@ -6,6 +6,7 @@ from typing import Any
 
 from celery import Task, shared_task
 
+from core.handover import hidden
 from core.request_logs.sending import TASK
 
 from . import retention, writing
@@ -45,9 +46,7 @@ def write(
     raise self.retry(
         kwargs={"records": known, "source": source, "sinks": failed},
         countdown=_PAUSES[self.request.retries],
-        # What is in it concerns nobody who looks at the task in Flower or in a log.
-        argsrepr="()",
-        kwargsrepr=f"{{<{len(known)} records>}}",
+        **hidden(known),
     )
 
 

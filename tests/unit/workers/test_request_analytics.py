@@ -168,12 +168,22 @@ def test_how_long_an_outage_is_waited_for(posthog: FakeServer, gathered: Gathere
         assert caught.value.when == waited
 
 
+def test_what_is_sent_again_is_not_shown(posthog: FakeServer, gathered: Gathered) -> None:
+    """Flower and logs show of the repeat, as of the first message, only how many records it has."""
+    measure(3)
+    posthog.fail("posthog", Failure(status=503))
+    with pytest.raises(Retry), asked_again() as repeat:
+        run(gathered.records())
+    assert repeat.call_args.kwargs["argsrepr"] == "()"
+    assert repeat.call_args.kwargs["kwargsrepr"] == "{<3 records>}"
+
+
 @contextmanager
-def asked_again() -> Iterator[None]:
+def asked_again() -> Iterator[Any]:
     """Run the task as a worker does, without sending the repeat."""
     send_requests.push_request(called_directly=False, retries=0)
     try:
-        with patch.object(send_requests, "signature_from_request"):
-            yield
+        with patch.object(send_requests, "signature_from_request") as repeat:
+            yield repeat
     finally:
         send_requests.pop_request()
