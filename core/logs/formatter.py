@@ -15,6 +15,7 @@ from structlog.stdlib import ProcessorFormatter
 from core.logs.fields import line_fields, timestamp
 from core.logs.interrupts import is_interruption
 from core.logs.lines import json_line, text_line
+from core.logs.uncaught import log_uncaught
 from core.logs.values import unprintable
 
 Format = Literal["text", "json"]
@@ -33,8 +34,9 @@ class LineFormatter(ProcessorFormatter):
             pass_foreign_args=True,
         )
         _configure_structlog()
-        # Else Python prints them to standard error, as several lines.
+        # Else Python prints both to standard error, as several lines.
         logging.captureWarnings(True)
+        log_uncaught()
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line of a record; of one that cannot be looked at, a line that says so."""
