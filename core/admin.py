@@ -10,6 +10,7 @@ from django.db import models
 from django.http import HttpRequest
 from django.utils import timezone
 
+from core.events.read_only_admin import ReadOnlyAdmin
 from core.exceptions import ValidationError
 from core.models import PlatformFeeChange, PlatformFeeConfig
 
@@ -78,19 +79,7 @@ class PlatformFeeConfigAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not
 
 
 @admin.register(PlatformFeeChange)
-class PlatformFeeChangeAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
+class PlatformFeeChangeAdmin(ReadOnlyAdmin):
     """The history of the fee: to read."""
 
     list_display = ("effective_at", "old", "new", "changed_by", "created_at")
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Refuse."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse."""
-        return False

@@ -21,8 +21,8 @@ from core.events.history import public_key, public_payload, settlements_of
 from core.events.interventions import Intervention
 from core.events.models import Delivery, EventRecord, RouteState, Settlement
 from core.events.read_only_admin import (
+    EngineAdmin,
     OutcomeFilter,
-    ReadOnlyAdmin,
     RouteFilter,
     in_lines,
     link_to_event,
@@ -45,7 +45,7 @@ _SEARCHED = 100_000
 
 
 @admin.register(EventRecord)
-class EventRecordAdmin(ReadOnlyAdmin):
+class EventRecordAdmin(EngineAdmin):
     """What happened, newest first, with what became of it. Sensitive values are masked."""
 
     list_display = ("name", "id", "occurred_at", "sender", "actor_id", "tenant_id")
@@ -143,7 +143,7 @@ class EventRecordAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Delivery)
-class DeliveryAdmin(ReadOnlyAdmin):
+class DeliveryAdmin(EngineAdmin):
     """Unfinished work: what is due, held, waiting or dead. Actions retry and discard it."""
 
     list_display = ("id", "route", "state", "attempts", "failures", "due_at", "short_error")
@@ -207,7 +207,7 @@ class DeliveryAdmin(ReadOnlyAdmin):
 
 
 @admin.register(RouteState)
-class RouteStateAdmin(ReadOnlyAdmin):
+class RouteStateAdmin(EngineAdmin):
     """The routes, as all workers agree on them. Actions pause and resume them."""
 
     list_display = ("name", "queue", "paused")
@@ -236,7 +236,7 @@ class RouteStateAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Settlement)
-class SettlementAdmin(ReadOnlyAdmin):
+class SettlementAdmin(EngineAdmin):
     """What was settled, newest first: each row is one statement's work for one route."""
 
     list_display = ("settled_at", "route", "outcome", "count", "reason")

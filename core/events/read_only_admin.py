@@ -1,4 +1,4 @@
-"""What the engine's admin pages share: read only, and quick over millions of rows."""
+"""What admin pages of records share: read only, and quick over millions of rows."""
 
 from __future__ import annotations
 
@@ -44,10 +44,6 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic 
     list_per_page = 50
     list_max_show_all = 200
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """Read from the engine's database."""
-        return super().get_queryset(request).using(conf.database)
-
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Refuse."""
         return False
@@ -60,9 +56,40 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic 
         """Refuse."""
         return False
 
+
+class EngineAdmin(ReadOnlyAdmin):
+    """Such a page of the engine's own tables."""
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Read from the engine's database."""
+        return super().get_queryset(request).using(conf.database)
+
     def has_operate_permission(self, request: HttpRequest) -> bool:
         """Tell whether the actions are offered: to those who may change the model."""
         return bool(request.user.has_perm(f"{self.opts.app_label}.change_{self.opts.model_name}"))
+
+
+class RecentValuesFilter(admin.AllValuesFieldListFilter):
+    """Offers the values that a field has in the newest rows.
+
+    To look for those of all rows would take as long as reading the table.
+    """
+
+    rows = 1_000
+
+    def __init__(
+        self,
+        field: Any,
+        request: HttpRequest,
+        params: Any,
+        model: Any,
+        model_admin: Any,
+        field_path: str,
+    ) -> None:
+        super().__init__(field, request, params, model, model_admin, field_path)
+        rows = model_admin.get_queryset(request).order_by("-pk")
+        newest: Any = set(rows.values_list(field_path, flat=True)[: self.rows])
+        self.lookup_choices = sorted(newest)  # type: ignore[assignment]  # any iterable will do
 
 
 class RouteFilter(admin.SimpleListFilter):

@@ -12,11 +12,14 @@ from django.contrib.auth.models import User
 from django.db import DatabaseError, connection, transaction
 from django.db.models import F
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from core.events import EventSignal, capture_events, deliver_pending, event_context
+from core.events.read_only_admin import BoundedPaginator, RecentValuesFilter
 from core.signals.audit_signals import audit_event
 from core.signals.notification_events import business_event, notification_requested
+from workers.audit.admin import AuditLogAdmin
 from workers.audit.errors import AppendOnlyError
 from workers.audit.models import AuditLog
 from workers.audit.writer import write
@@ -139,6 +142,28 @@ def test_retention_deletes_what_is_old_and_closes_behind_it() -> None:
         with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
             connection.cursor().execute(f"DELETE FROM {AuditLog._meta.db_table}")
     assert AuditLog.objects.count() == 1
+
+
+def test_the_admin_reads_no_more_than_a_page_needs(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table has millions of rows: what there is to choose comes from the newest ones."""
+    monkeypatch.setattr(AuditLogAdmin, "list_per_page", 2)
+    monkeypatch.setattr(BoundedPaginator, "limit", 3)
+    monkeypatch.setattr(RecentValuesFilter, "rows", 2)
+    for action in ("order.old", "order.paid", "order.sent", "order.paid"):
+        row(action=action)
+    url = "/admin/signalbox_audit/auditlog/"
+    with CaptureQueriesContext(connection) as queries:
+        page = admin_client.get(url).content.decode()
+    assert "?action=order.sent" in page
+    assert "?action=order.old" not in page
+    assert "3 audit log" in page
+    found = [each["sql"] for each in queries if AuditLog._meta.db_table in each["sql"]]
+    assert found
+    assert all("LIMIT" in sql for sql in found)
+    chosen = admin_client.get(f"{url}?action=order.old").content.decode()
+    assert "1 audit entry" in chosen
 
 
 def test_the_admin_only_shows(admin_client: Client, admin_user: User) -> None:

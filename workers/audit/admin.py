@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import admin
-from django.http import HttpRequest
+
+from core.events.read_only_admin import ReadOnlyAdmin, RecentValuesFilter
 
 from .models import AuditLog
 
 
 @admin.register(AuditLog)
-class AuditLogAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
+class AuditLogAdmin(ReadOnlyAdmin):
     """Lists what happened, newest first; nobody adds, changes or deletes here."""
 
     list_display = ("occurred_at", "action", "actor", "object_type", "object_id", "object_text")
-    list_filter = ("action", "object_type")
+    list_filter = (
+        "occurred_at",
+        ("action", RecentValuesFilter),
+        ("object_type", RecentValuesFilter),
+    )
     search_fields = ("=object_id", "=actor", "=correlation_id")
-    date_hierarchy = "occurred_at"
-    # Counting millions of rows twice per page would make the page slow.
-    show_full_result_count = False
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Refuse."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse."""
-        return False

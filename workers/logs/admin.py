@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import admin
-from django.db.models import QuerySet
-from django.http import HttpRequest
 
 from core.events.read_only_admin import ReadOnlyAdmin
 
 from .models import RequestLog, RequestLogLoss
 
 
-class _Page(ReadOnlyAdmin):
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """Read from the table's own database, which need not be that of the events."""
-        return admin.ModelAdmin.get_queryset(self, request)
-
-
 @admin.register(RequestLog)
-class RequestLogAdmin(_Page):
+class RequestLogAdmin(ReadOnlyAdmin):
     """Lists requests, newest first; the search takes a correlation id or a user id."""
 
     list_display = ("at", "method", "path", "status", "duration_ms", "user_id", "correlation_id")
@@ -31,7 +21,7 @@ class RequestLogAdmin(_Page):
 
 
 @admin.register(RequestLogLoss)
-class RequestLogLossAdmin(_Page):
+class RequestLogLossAdmin(ReadOnlyAdmin):
     """Lists the processes whose request logs were lost, and how many."""
 
     list_display = ("last_at", "host", "dropped", "unwritten", "first_at", "process")

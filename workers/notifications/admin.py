@@ -11,6 +11,8 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from core.events.read_only_admin import BoundedPaginator, RecentValuesFilter
+
 from .channels.sms import hidden
 from .models import Notification, NotificationPreference, NotificationTemplate
 from .sending import send_again
@@ -21,11 +23,12 @@ class NotificationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not gene
     """Lists notifications, newest first; the one thing to do is to send again."""
 
     list_display = ("created_at", "channel", "recipient", "to", "template", "status", "error")
-    list_filter = ("status", "channel", "template")
+    list_filter = ("status", "channel", ("template", RecentValuesFilter))
     search_fields = ("=recipient", "=provider_id", "=correlation_id")
     exclude = ("address", "subject", "body")
     readonly_fields = ("to",)
     actions = ("send_again",)
+    paginator = BoundedPaginator
     show_full_result_count = False
 
     @admin.display(description="to")
