@@ -9,18 +9,19 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from types import TracebackType
 from typing import Any
 
 _logger = logging.getLogger(__name__)
 
 
 def log_uncaught() -> None:
-    """Write uncaught exceptions of threads, of the main program and of finalizers as lines."""
+    """Write uncaught exceptions of threads and of finalizers as lines.
+
+    That of the main program stays: servers and workers log their own, and what ends a command is
+    read by who has called it.
+    """
     if threading.excepthook is threading.__excepthook__:
         threading.excepthook = _of_thread
-    if sys.excepthook is sys.__excepthook__:
-        sys.excepthook = _of_program
     if sys.unraisablehook is sys.__unraisablehook__:
         sys.unraisablehook = _ignored
 
@@ -32,18 +33,6 @@ def _of_thread(args: threading.ExceptHookArgs) -> None:
     name = args.thread.name if args.thread else "unknown"
     _logger.error(
         "the thread %s has ended by an exception that nobody caught", name, exc_info=args.exc_value
-    )
-
-
-def _of_program(
-    kind: type[BaseException], error: BaseException, trace: TracebackType | None
-) -> None:
-    # Ctrl-C comes from somebody who reads what it does.
-    if not issubclass(kind, Exception) or _has_reader():
-        sys.__excepthook__(kind, error, trace)
-        return
-    _logger.critical(
-        "the program ends by an exception that nobody caught", exc_info=(kind, error, trace)
     )
 
 
