@@ -2,12 +2,13 @@
 
 import logging.config
 import os
+import sys
 from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 from celery import Celery
-from celery.signals import import_modules, setup_logging, worker_process_init
+from celery.signals import celeryd_init, import_modules, setup_logging, worker_process_init
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
@@ -38,3 +39,12 @@ def refuse_bad_environment(**kwargs: Any) -> None:
 def configure_logging(**kwargs: Any) -> None:
     """Have workers and beat log as every process does, and Celery bring no handlers."""
     logging.config.dictConfig(settings.LOGGING)
+
+
+@celeryd_init.connect
+def say_in_lines(**kwargs: Any) -> None:
+    """Have a worker log what Celery would print as signals come: its shutdown, its stacks."""
+    program = sys.modules["celery.apps.worker"]
+    logger = logging.getLogger(program.__name__)
+    # A handler of a signal may log here: a destination that is just writing leaves the line out.
+    vars(program)["safe_say"] = lambda text, *_: logger.info("%s", text)

@@ -137,6 +137,31 @@ def test_the_web_servers_own_lines(tmp_path: Path) -> None:
     assert "token" not in path.read_text()
 
 
+def test_a_workers_own_lines(tmp_path: Path) -> None:
+    """What Celery would print as signals come are lines too, without the secrets in its stacks."""
+    command = [
+        *(sys.executable, "-m", "celery", "--quiet", "-A", "config.celery", "worker"),
+        *("--without-mingle", "--without-gossip", "--concurrency=1"),
+    ]
+    variables = {"CELERY_BROKER_URL": "memory://", "REMAP_SIGTERM": "SIGQUIT"}
+    env = environment(tmp_path, SECRET_KEY="x" * 50, DATABASE_URL="", **variables)
+    path = tmp_path / "worker.log"
+    worker = LocalProcess("worker", command, env, path)
+    try:
+        until(lambda: "ready." in path.read_text())
+        worker.kill("SIGUSR1")
+        until(lambda: "LOCAL VARIABLES" in path.read_text())
+        worker.kill("SIGTERM")
+        assert worker.wait(30) == 0
+    finally:
+        worker.remove()
+    lines = [parse_line(line) for line in path.read_text().splitlines()]
+    assert {line["service"] for line in lines} == {"worker"}
+    said = [line["message"] for line in lines if line["logger"] == "celery.apps.worker"]
+    assert "worker: Cold shutdown (MainProcess)" in said
+    assert "MainThread\n=====" in "".join(said)
+
+
 def test_threads_write_whole_lines(tmp_path: Path) -> None:
     """The lines of many threads do not mix, in the console nor in the file."""
     script = (
