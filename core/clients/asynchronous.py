@@ -183,7 +183,7 @@ class AsyncHTTPClient(BaseClient):
             # It was closed without its asynchronous generators; see `_closing`.
             self._clients.pop(other, None)
         public = not self._allow_private
-        client = httpx.AsyncClient(
+        client = _Client(
             verify=_trust(self._verify, not public),
             transport=_PublicTransport(_trust(self._verify, False)) if public else None,
             limits=_LIMITS,
@@ -197,6 +197,15 @@ class AsyncHTTPClient(BaseClient):
         self._clients[loop] = (client, closing)
         await anext(closing)
         return client
+
+
+class _Client(httpx.AsyncClient):
+    """A client that prepares no redirect, which httpx does and fails at although told not to."""
+
+    def _build_redirect_request(
+        self, request: httpx.Request, response: httpx.Response
+    ) -> httpx.Request:
+        return request
 
 
 _Closing = AsyncGenerator[None, None]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -43,8 +45,9 @@ class BaseClient:
         self._given_token = token
         self._token = None if token is None else source_of(token)
         self._headers = header.given(headers)
-        self._breaker = circuit_breaker
-        self._allow_private = allow_private
+        self._breaker = _flag("circuit_breaker", circuit_breaker)
+        # A text such as "no" would let everything pass.
+        self._allow_private = _flag("allow_private", allow_private)
         self._verify = _checked(verify)
 
     def __repr__(self) -> str:
@@ -110,6 +113,12 @@ def _known(method: str) -> str:
     return known
 
 
+def _flag(name: str, value: bool) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{name}={value!r}: give True or False")
+    return value
+
+
 def _checked(verify: bool | str) -> bool | str:
     if not isinstance(verify, bool | str):
         raise TypeError(f"verify is {type(verify).__name__}; give a bool, or the path of a bundle")
@@ -124,9 +133,13 @@ def _encoded(json: Any, data: Any) -> tuple[bytes | None, dict[str, str]]:
         if data is not None:
             raise TypeError("give either json or data")
         try:
-            return orjson.dumps(json, default=_plain), _JSON
+            body = orjson.dumps(json, default=_plain)
         except orjson.JSONEncodeError as error:
-            raise TypeError(f"json: {error}") from None
+            raise TypeError(f"json: {error.__cause__ or error}") from None
+        # orjson writes null for what is no number.
+        if b"null" in body and not _is_finite(json):
+            raise ValueError("json: NaN and infinity have no JSON form; send None or a text")
+        return body, _JSON
     if data is None or isinstance(data, bytes):
         return data, {}
     if isinstance(data, str):
@@ -136,7 +149,19 @@ def _encoded(json: Any, data: Any) -> tuple[bytes | None, dict[str, str]]:
     raise TypeError(f"data is {type(data).__name__}; give bytes, a text, or the fields of a form")
 
 
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if is_dataclass(value):
+        return all(_is_finite(getattr(value, field.name)) for field in fields(value))
+    if isinstance(value, Mapping):
+        return all(map(_is_finite, value.values()))
+    return not isinstance(value, list | tuple) or all(map(_is_finite, value))
+
+
 def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal) and not value.is_finite():
+        raise ValueError(f"{value} has no JSON form; send None or a text")
     if isinstance(value, Decimal | Promise):
         return str(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")

@@ -171,6 +171,13 @@ class Session(requests.Session):
         super().__init__()
         self._settings: dict[str, Any] = {}
 
+    def get_redirect_target(self, resp: Any) -> None:
+        """Lead nowhere: the call follows redirects itself.
+
+        requests prepares the next request although it is not to follow, and for that reads the
+        answer to its end, however much that is.
+        """
+
     def merge_environment_settings(self, url: Any, *options: Any) -> Any:
         """Return what requests finds for the first call to this origin."""
         key = origin(url)

@@ -35,8 +35,9 @@ class Options:
     max_redirects: int = 5
 
     def __post_init__(self) -> None:
-        parts = self.timeout if isinstance(self.timeout, tuple) else (self.timeout,)
-        if len(parts) not in (1, 2) or not all(map(_is_duration, parts)):
+        two = isinstance(self.timeout, tuple) and len(self.timeout) == 2
+        parts = self.timeout if two else (self.timeout,)
+        if not all(map(_is_duration, parts)):  # type: ignore[arg-type]  # it is a tuple
             raise ValueError(
                 f"timeout={self.timeout!r}: give seconds above 0, or (connect, read); a day at most"
             )

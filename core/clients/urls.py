@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, time
+from decimal import Decimal
 from functools import lru_cache
+from math import isfinite
 from string import punctuation
 from typing import Any
 from urllib.parse import SplitResult, quote, urlencode, urljoin, urlsplit
+from uuid import UUID
+
+from django.utils.datastructures import MultiValueDict
+from django.utils.functional import Promise
 
 _PORTS = {"http": 80, "https": 443}
 # Blanks and control characters, which could end a line of the request.
@@ -16,21 +23,30 @@ _FORBIDDEN = re.compile(r"[\x00-\x20\x7f]")
 # Libraries and servers resolve it, and so would leave the service's path.
 _UPWARDS = re.compile(r"(^|/)(\.|%2e){2}(/|$)", re.IGNORECASE)
 
+# What a parameter may be, and what holds several.
+_VALUES = (str, bytes, int, float, Decimal, UUID, date, time, Promise)
+_SEVERAL = (list, tuple, set, frozenset)
+
 Params = Mapping[str, Any] | Sequence[tuple[str, Any]]
 
 
-@lru_cache(maxsize=1024)
 def joined(service_url: str, endpoint: str) -> str:
     """Return the address of an endpoint: one slash between, a query of the service's is kept out.
 
     Raises ValueError for an address that is not http(s), has credentials in it, or leaves the
     service: an endpoint must not decide which host gets the token, nor climb out of its path.
     """
+    for name, value in (("service_url", service_url), ("endpoint", endpoint)):
+        if not isinstance(value, str):
+            raise TypeError(f"{name} is {type(value).__name__}; give a text")
+    return _joined(service_url, endpoint)
+
+
+@lru_cache(maxsize=1024)
+def _joined(service_url: str, endpoint: str) -> str:
     base = _parsed(service_url)
     if base.query or base.fragment:
         raise ValueError(f"{shown(service_url)}: a service URL has no query; use params")
-    if not isinstance(endpoint, str):
-        raise TypeError(f"endpoint is {type(endpoint).__name__}; give a text")
     # Without its query, which may be secret.
     named = f"endpoint {endpoint.partition('?')[0][:200]!r}"
     if _FORBIDDEN.search(endpoint):
@@ -60,15 +76,38 @@ def with_params(url: str, params: Params | None) -> str:
 
 
 def encoded(name: str, values: Params | None) -> str:
-    """Return names and values as a form has them. Raises TypeError for what is neither."""
+    """Return names and values as a form has them.
+
+    Raises TypeError for what is neither, and for a value that would only be sent as its repr;
+    ValueError for a number that is none.
+    """
     if values is None:
         return ""
     if not isinstance(values, Mapping | list | tuple):
         raise TypeError(f"{name} is {type(values).__name__}; give a mapping, or pairs")
-    pairs = list(values.items() if isinstance(values, Mapping) else values)
+    pairs = list(_pairs(values) if isinstance(values, Mapping) else values)
     if not all(isinstance(pair, tuple) and len(pair) == 2 for pair in pairs):
         raise TypeError(f"{name}: give pairs of name and value")
-    return urlencode([pair for pair in pairs if pair[1] is not None], doseq=True)
+    pairs = [pair for pair in pairs if pair[1] is not None]
+    for key, value in pairs:
+        for each in value if isinstance(value, _SEVERAL) else (value,):
+            _check_value(f"{name}[{key!r}]", each)
+    return urlencode(pairs, doseq=True)
+
+
+def _pairs(values: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
+    # Of a request's query or form, whose items() has only the last value of each.
+    return values.lists() if isinstance(values, MultiValueDict) else values.items()
+
+
+def _check_value(name: str, value: Any) -> None:
+    if not isinstance(value, _VALUES):
+        raise TypeError(
+            f"{name} is {type(value).__name__}; give a text, a number, a UUID, a date, or a list "
+            "of these"
+        )
+    if isinstance(value, float | Decimal) and not isfinite(value):
+        raise ValueError(f"{name} is {value}, which is no number")
 
 
 def redirected(url: str, location: str) -> str:
@@ -105,6 +144,10 @@ def shown(url: str) -> str:
     """Return the address without credentials, query and fragment."""
     try:
         parts = urlsplit(url)
+        if not parts.netloc:
+            # What stands before a colon may be a user's name, and what follows a password.
+            named = re.split(r"[?#]", url)[0][:200]
+            return "an address without a host" if "@" in named else repr(named)
         return f"{parts.scheme}://{_host(parts)}{_port(parts)}{_plain(parts.path)}"[:200]
     except (ValueError, AttributeError, TypeError):
         return "an address that cannot be read"

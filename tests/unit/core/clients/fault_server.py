@@ -231,6 +231,13 @@ def _redirect(handler: _Handler, request: Request) -> None:
     handler.answer(request.number("status", 302), b"", {"Location": request.query["to"][0]})
 
 
+def _redirect_endless(handler: _Handler, request: Request) -> bool:
+    handler.head(302, {"Location": "/there", "Transfer-Encoding": "chunked"})
+    while not handler.faults.closing.is_set():
+        handler.write(b"10000\r\n" + b"x" * 0x10000 + b"\r\n")
+    return False
+
+
 def _private(handler: _Handler, request: Request) -> None:
     """Take the second token only."""
     good = request.headers.get("authorization") == "Bearer second"
@@ -258,6 +265,7 @@ BEHAVIOURS: dict[str, Callable[[_Handler, Request], Any]] = {
     "empty": _empty,
     "loop": _loop,
     "redirect": _redirect,
+    "redirect-endless": _redirect_endless,
     "private": _private,
 }
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.http import QueryDict
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.clients import HTTPClient, urls
 from tests.unit.core.clients.fault_server import FaultServer
 
-NUMBERS = [0, -1, 1e10, float("nan"), float("inf"), "5", None, True, (1, 2, 3), (1, 0), ()]
+NUMBERS = [0, -1, 1e10, float("nan"), float("inf"), "5", None, True, (1, 2, 3), (1, 0), (1,), ()]
 
 
 @pytest.mark.parametrize("timeout", NUMBERS)
@@ -51,13 +53,54 @@ def test_an_unknown_option(client: Any, client_of: Any, server: FaultServer) -> 
 @pytest.mark.parametrize(
     "url",
     ["", "example.com", "ftp://example.com", "http://", "http://:80", "http://a b", "http://x:0",
-     "http://x:99999", "http://x\\@y", "http://user:pass@host", "http://x?a=1", None, 7, "http://[::1"],
+     "http://x:99999", "http://x\\@y", "http://user:pass@host", "user:pass@host", "http://x?a=1",
+     "http://[::1"],
 )  # fmt: skip
 def test_addresses_that_are_none(client: Any, url: Any) -> None:
     """They are refused, without showing credentials."""
     with pytest.raises(ValueError, match=r".") as raised:
         client.get(url, "x")
     assert "pass" not in str(raised.value)
+
+
+@pytest.mark.parametrize("url", [None, 7, b"http://x", ["http://x"]])
+def test_addresses_that_are_no_text(client: Any, url: Any) -> None:
+    """The argument is named, since a setting that is not there is None."""
+    with pytest.raises(TypeError, match=r"service_url is \w+; give a text"):
+        client.get(url, "x")
+
+
+@pytest.mark.parametrize("option", ["allow_private", "circuit_breaker"])
+@pytest.mark.parametrize("value", ["no", 0, None])
+def test_switches_that_are_no_bool(client_of: Any, option: str, value: Any) -> None:
+    """A text from the environment, such as "no", would be true."""
+    with pytest.raises(TypeError, match=f"{option}={value!r}: give True or False"):
+        client_of(**{option: value})
+
+
+@pytest.mark.parametrize("value", [float("nan"), [1.5, float("inf")], {"a": (float("nan"),)}])
+def test_numbers_that_json_has_not(client: Any, server: FaultServer, value: Any) -> None:
+    """They are refused instead of sent as null."""
+    with pytest.raises(ValueError, match="json: NaN and infinity have no JSON form"):
+        client.post_json(server.url, json={"none": None, "value": value})
+    with pytest.raises(TypeError, match="json: NaN has no JSON form"):
+        client.post_json(server.url, json=Decimal("NaN"))
+    assert not server.requests
+
+
+@pytest.mark.parametrize("value", [object(), {"b": 1}, [None], print, float("nan"), Decimal("NaN")])
+def test_values_that_are_sent_as_no_text(client: Any, server: FaultServer, value: Any) -> None:
+    """A parameter or a field of a form is named, instead of sent as the repr of an object."""
+    for name in ("params", "data"):
+        with pytest.raises((TypeError, ValueError), match=rf"{name}\['a'\] is "):
+            client.post(server.url, **{name: {"a": value}})
+    assert not server.requests
+
+
+def test_the_query_of_a_request_goes_on(client: Any, server: FaultServer) -> None:
+    """With all values of a name, not with the last."""
+    client.get(server.url, "status/200", params=QueryDict("a=1&a=2&b=3"))
+    assert server.last().query == {"a": ["1", "2"], "b": ["3"]}
 
 
 @pytest.mark.parametrize(

@@ -55,11 +55,25 @@ def test_a_loop_ends(client: Any, server: FaultServer) -> None:
     assert len(server.requests) == 6
 
 
-@pytest.mark.parametrize("to", ["file:///etc/passwd", "gopher://x", "http://", "//", "http://a b"])
+@pytest.mark.parametrize("to", ["http://", "//"])
+def test_a_redirect_to_nowhere(client: Any, server: FaultServer, to: str) -> None:
+    """It leads to where it came from."""
+    with pytest.raises(ExternalServiceError, match="more than 5 redirects"):
+        client.get(server.url, "redirect", params={"to": to})
+
+
+@pytest.mark.parametrize("to", ["file:///etc/passwd", "gopher://x", "http://a b", "http://[::1"])
 def test_a_redirect_to_what_is_no_address(client: Any, server: FaultServer, to: str) -> None:
-    """It is an error of the service, and nothing else is opened."""
-    with pytest.raises(ExternalServiceError):
-        client.get(server.url, "redirect", params={"to": to}, attempts=1)
+    """It is an error of the service, not tried again, and nothing else is opened."""
+    with pytest.raises(ExternalServiceError, match="a redirect to what is no address"):
+        client.get(server.url, "redirect", params={"to": to})
+    assert len(server.requests) == 1
+
+
+def test_the_body_of_a_redirect_is_bounded(client: Any, server: FaultServer) -> None:
+    """It is read no further than that of an answer; libraries read it to its end."""
+    with pytest.raises(ExternalServiceError, match="an answer of more than 100000 bytes"):
+        client.get(server.url, "redirect-endless", attempts=1, max_response_bytes=100_000)
 
 
 def test_a_redirect_without_a_location_is_the_answer(client: Any, server: FaultServer) -> None:
