@@ -16,7 +16,7 @@ import httpx
 
 from core.clients.addresses import RefusedAddress, looked_up_public
 from core.clients.base import BaseClient, decoded
-from core.clients.call import Call, Failure, GetToken, Reply, Send, caused_by, root_of
+from core.clients.call import Call, Failure, GetToken, Reply, Send, caused_by, misled, root_of
 from core.clients.connections import POOL_SIZE
 from core.clients.decoding import Body, check_length, undecompressed
 from core.clients.quiet import quiet
@@ -157,7 +157,10 @@ class AsyncHTTPClient(BaseClient):
             return _failure(error)
 
     async def _exchange(self, send: Send) -> Reply:
-        client = await self._client()
+        try:
+            client = await self._client()
+        except (ImportError, ValueError, OSError, httpx.InvalidURL) as error:
+            raise misled(error) from None
         options = send.options
         request = client.build_request(
             send.method,

@@ -77,6 +77,13 @@ class Failure(Exception):
         self.timed_out = timed_out
 
 
+def misled(error: Exception) -> Failure:
+    """Return the failure of what a variable of the environment names, but cannot be used."""
+    text = "the proxy (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY) or the certificates (SSL_CERT_FILE, "
+    text += "REQUESTS_CA_BUNDLE) that the environment names cannot be used"
+    return Failure(f"{text} ({type(error).__name__})", passing=False)
+
+
 Steps = Generator[GetToken | Send | Wait, Any, Reply]
 
 

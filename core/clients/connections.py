@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
@@ -14,6 +15,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from core.clients.addresses import looked_up, only_public
+from core.clients.call import misled
 from core.clients.per_origin import MOST
 from core.clients.urls import origin
 from core.clients.watchdog import Limit, Wire
@@ -186,5 +188,7 @@ class Session(requests.Session):
             if len(self._settings) >= MOST:
                 self._settings.clear()
             found = super().merge_environment_settings(url, *options)
+            if isinstance(found["verify"], str) and not os.path.exists(found["verify"]):
+                raise misled(FileNotFoundError())
             self._settings[key] = found
         return found

@@ -14,7 +14,7 @@ from urllib3 import exceptions as pool_trouble
 
 from core.clients.addresses import RefusedAddress
 from core.clients.base import BaseClient, decoded
-from core.clients.call import Call, Failure, GetToken, Reply, Send, caused_by, root_of
+from core.clients.call import Call, Failure, GetToken, Reply, Send, caused_by, misled, root_of
 from core.clients.connections import Session, WatchedAdapter, current
 from core.clients.decoding import check_length, too_large, undecompressed
 from core.clients.options import Options
@@ -285,6 +285,9 @@ def _failure(error: Exception, limit: Limit) -> Failure:
         return _too_late()
     if caused_by(error, RefusedAddress):
         return Failure("the address is not one of the public internet", passing=False)
+    if isinstance(error, trouble.InvalidSchema | trouble.InvalidProxyURL):
+        # Of the proxy, SOCKS without its package say: the address itself was looked at before.
+        return misled(error)
     if isinstance(error, trouble.SSLError | pool_trouble.SSLError):
         return Failure(f"no trusted connection (TLS, {root_of(error)})", passing=False)
     if isinstance(error, trouble.ContentDecodingError | pool_trouble.DecodeError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import socket
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from core.clients import HTTPClient, addresses, connections
+from core.clients import AsyncHTTPClient, HTTPClient, addresses, connections
 from core.clients.watchdog import Limit, Wire
 from core.exceptions import ExternalServiceError, ServiceTimeoutError
 from tests.unit.core.clients.fault_server import FaultServer
@@ -116,6 +117,29 @@ def test_what_an_earlier_call_has_timed_out_does_not_harm(server: FaultServer) -
         thread.join()
     client.close()
     assert not failed
+
+
+def test_a_proxy_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is an error of the clients that names the variables, and is not tried again."""
+    monkeypatch.setenv("no_proxy", "")
+    monkeypatch.setenv("http_proxy", "http://")
+    with pytest.raises(ExternalServiceError, match="HTTP_PROXY") as raised:
+        HTTPClient().get("http://127.0.0.1:9")
+    assert raised.value.details["attempts"] == 1
+    monkeypatch.setenv("http_proxy", "ftp://127.0.0.1:9")
+    with pytest.raises(ExternalServiceError, match="HTTP_PROXY") as raised:
+        asyncio.run(AsyncHTTPClient().get("http://127.0.0.1:9"))
+    assert raised.value.details["attempts"] == 1
+
+
+def test_certificates_that_are_not_there(
+    server: FaultServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A path in the environment that leads nowhere is no broken connection."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/no/such/file")
+    with pytest.raises(ExternalServiceError, match="REQUESTS_CA_BUNDLE") as raised:
+        HTTPClient().get(server.url.replace("http:", "https:"))
+    assert raised.value.details["attempts"] == 1
 
 
 def test_the_time_of_a_proxy_is_bounded(
