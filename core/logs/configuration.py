@@ -13,10 +13,13 @@ _OF_DESTINATIONS = ("level", "filters", "formatter")
 # another format: Django's, those of its development server, granian's.
 _OWN_HANDLERS = ("django", "django.server", "_granian", "granian.access")
 # Beat says every few seconds that something is due, and a worker that it has received a task; the
-# worker's line that it is done, with its result, is enough.
+# worker's line that it is done, with its result, is enough. Of a wake-up that found nothing to
+# deliver, since another one had done it, no line is needed.
 _DUE = {"()": "core.logs.filters.Without", "beginning": "Scheduler: Sending due task"}
+_IDLE = {"()": "core.logs.filters.WithoutIdleRuns", "task": "events.deliver"}
 _QUIET = {
     "celery.beat": {"filters": ["due"]},
+    "celery.app.trace": {"filters": ["idle"]},
     "celery.worker.strategy": {"level": "WARNING"},
 }
 
@@ -61,7 +64,7 @@ def logging_config(
                 "format": format,
             }
         },
-        "filters": {"due": _DUE},
+        "filters": {"due": _DUE, "idle": _IDLE},
         "handlers": {name: _destination(name, given) for name, given in found.items()},
         "root": {"handlers": list(found), "level": level},
         "loggers": {

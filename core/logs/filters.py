@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 
 class Without(logging.Filter):
@@ -15,3 +16,18 @@ class Without(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Tell whether a record is written."""
         return not str(record.msg).startswith(self._beginning)
+
+
+class WithoutIdleRuns(logging.Filter):
+    """Drops Celery's messages that a task has succeeded whose result is an empty dict."""
+
+    def __init__(self, *, task: str) -> None:
+        super().__init__()
+        self._task = task
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether a record is written."""
+        told = record.args
+        if not isinstance(told, Mapping) or told.get("name") != self._task:
+            return True
+        return told.get("return_value") != "{}"

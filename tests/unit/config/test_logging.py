@@ -28,6 +28,28 @@ for name in ("shop", "django.request", "django.server", "celery.beat", "granian.
 logging.getLogger("celery.beat").info("Scheduler: Sending due task %s", "x")
 """
 
+RUN_TASKS = """
+import django
+django.setup()
+from celery import Celery
+from celery.app.trace import build_tracer
+from core.events.wakeup import TASK
+
+def run(name, code):
+    app = Celery(broker="memory://", set_as_current=False)
+
+    @app.task(name=name, ignore_result=True)
+    def work():
+        return eval(code)
+
+    build_tracer(name, work, app=app)("id", [], {}, {"id": "id", "delivery_info": {}})
+
+run(TASK, "{}")
+run(TASK, "{'audit': {'done': 1}}")
+run("shop.tidy", "{}")
+run(TASK, "1 / 0")
+"""
+
 
 def environment(tmp_path: Path, **values: str) -> dict[str, str]:
     own = {"ENV_FILE": os.devnull, "VAR_DIR": str(tmp_path), "PYTHONWARNINGS": "ignore"}
@@ -35,10 +57,10 @@ def environment(tmp_path: Path, **values: str) -> dict[str, str]:
     return {**os.environ, **own, **values}
 
 
-def say(tmp_path: Path, **values: str) -> list[dict[str, Any]]:
+def say(tmp_path: Path, script: str = SAY, **values: str) -> list[dict[str, Any]]:
     """Return what a process with these variables writes to standard error."""
     done = subprocess.run(
-        [sys.executable, "-c", SAY],
+        [sys.executable, "-c", script],
         env=environment(tmp_path, **values),
         cwd=BASE_DIR,
         capture_output=True,
@@ -58,6 +80,15 @@ def test_all_loggers_write_the_same_lines_to_console_and_file(tmp_path: Path) ->
     assert {line["level"] for line in lines} == {"INFO", "WARNING"}
     assert {line["service"] for line in lines} == {"shop front"}
     assert [parse_line(line) for line in path.read_text().splitlines()] == lines
+
+
+def test_a_wake_up_that_found_nothing_has_no_line(tmp_path: Path) -> None:
+    """What settled something has one, as have other tasks, whatever they return, and failures."""
+    lines = say(tmp_path, RUN_TASKS)
+    told = [line["message"].partition("]")[2][:13] for line in lines]
+    results = [line["message"].rpartition("s: ")[2] for line in lines[:2]]
+    assert told == [" succeeded in", " succeeded in", " raised unexp"]
+    assert results == ["{'audit': {'done': 1}}", "{}"]
 
 
 def test_the_level_filters(tmp_path: Path) -> None:
