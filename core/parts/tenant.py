@@ -70,6 +70,11 @@ class TenantPart(RememberingPart):
 
     objects = TenantManager()
 
+    # The key of the row whose tenant is noted.
+    _noted_key: Any = None
+    # A move may yet be rolled back: from then on each save looks where the row is.
+    _has_moved = False
+
     class Meta:
         abstract = True
 
@@ -83,6 +88,17 @@ class TenantPart(RememberingPart):
         if names is None and "tenant_id" in self.__dict__:
             self._refuse_to_move(using)
         return super()._fill_in(names, using)
+
+    def _saved(self, names: Collection[str] | None) -> None:
+        before = self._noted.get("tenant_id")
+        super()._saved(names)
+        if names is not None and self._noted.get("tenant_id") != before:
+            self._has_moved = True
+
+    def _note(self, names: Collection[str]) -> None:
+        super()._note(names)
+        if "tenant_id" in names:
+            self._noted_key = self.pk
 
     def _fill_in_tenant(self) -> None:
         if self.tenant_id is None or self.tenant_id == "":
@@ -104,7 +120,7 @@ class TenantPart(RememberingPart):
         made_here = self._state.adding and self._meta.pk.has_default()
         if self.pk is None or made_here:
             return None
-        if "tenant_id" in self._noted:
+        if "tenant_id" in self._noted and self._noted_key == self.pk and not self._has_moved:
             return str(self._noted["tenant_id"])
         using = using or router.db_for_write(type(self), instance=self)
         rows = type(self)._base_manager.using(using).filter(pk=self.pk)

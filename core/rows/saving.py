@@ -76,8 +76,8 @@ class RememberingPart(SavePart):
 
     def _saved(self, names: Collection[str] | None) -> None:
         super()._saved(names)
-        self._note(n for n in self._noted_names if names is None or n in names)
+        self._note([n for n in self._noted_names if names is None or n in names])
 
-    def _note(self, names: Iterable[str]) -> None:
+    def _note(self, names: Collection[str]) -> None:
         held = self.__dict__
         self._noted = {**self._noted, **{name: held[name] for name in names if name in held}}

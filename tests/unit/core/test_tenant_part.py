@@ -147,6 +147,33 @@ def test_rows_that_were_not_loaded_are_not_moved_either() -> None:
     assert Step.objects.count() == 2
 
 
+def test_a_row_under_another_key_is_told_by_a_look() -> None:
+    """A loaded row that is given the key of another tenant's row does not take that one over."""
+    mine, theirs = (Step.objects.create(slug=name, tenant_id=name) for name in ("a", "b"))
+    row = Step.objects.get(pk=mine.pk)
+    row.pk = theirs.pk
+    with pytest.raises(TenantError, match="belongs to the tenant 'b'"), transaction.atomic():
+        row.save()
+    assert Step.objects.get(pk=theirs.pk).tenant_id == "b"
+    row.pk = theirs.pk + 1
+    row.slug = "copy"
+    row.save()
+    assert Step.objects.get(slug="copy").tenant_id == "a"
+
+
+def test_a_move_that_is_rolled_back_is_none() -> None:
+    """The row is where it was, and a plain save does not make up for it."""
+    customer = Customer.objects.create(tenant_id="a")
+    with transaction.atomic():
+        customer.tenant_id = "b"
+        customer.save(update_fields=["tenant_id"])
+        customer.save()
+        transaction.set_rollback(True)
+    with pytest.raises(TenantError, match="belongs to the tenant 'a'"), transaction.atomic():
+        customer.save()
+    assert Customer.objects.get().tenant_id == "a"
+
+
 def test_the_context_does_not_touch_stored_rows() -> None:
     """Saving a row while another tenant is current leaves it where it is."""
     customer = Customer.objects.create(tenant_id="a")
