@@ -105,6 +105,9 @@ class TenantPart(RememberingPart):
             self.tenant_id = current_context().tenant_id or ""
 
     def _refuse_to_move(self, using: str | None) -> None:
+        using = using or router.db_for_write(type(self), instance=self)
+        if self._is_noted(using):
+            return
         stored = self._stored_tenant(using)
         if stored is None or stored == self.tenant_id or not self.tenant_id:
             # An empty one is refused when it is stored, or filled in if the row is new.
@@ -115,14 +118,25 @@ class TenantPart(RememberingPart):
                 f"{self.tenant_id!r:.100}, say save(update_fields=['tenant_id'])"
             )
 
-    def _stored_tenant(self, using: str | None) -> str | None:
+    def _is_noted(self, using: str) -> bool:
+        """Tell whether the row is known to be where it says, unless somebody has moved it since."""
+        is_this_row = self._state.db == using and self._noted_key == self.pk
+        is_here = self._noted.get("tenant_id") == self.tenant_id
+        return is_this_row and is_here and not self._has_moved
+
+    def _do_update(
+        self, base_qs: Any, using: Any, pk_val: Any, values: Any, update_fields: Any, *more: Any
+    ) -> Any:
+        # A row that somebody has moved meanwhile is not brought back by what this one holds.
+        if update_fields is None and self._is_noted(using):
+            values = [each for each in values if each[0].attname != "tenant_id"]
+        return super()._do_update(base_qs, using, pk_val, values, update_fields, *more)
+
+    def _stored_tenant(self, using: str) -> str | None:
         """Return the tenant of the stored row; None if this is a new one."""
         made_here = self._state.adding and self._meta.pk.has_default()
         if self.pk is None or made_here:
             return None
-        if "tenant_id" in self._noted and self._noted_key == self.pk and not self._has_moved:
-            return str(self._noted["tenant_id"])
-        using = using or router.db_for_write(type(self), instance=self)
         rows = type(self)._base_manager.using(using).filter(pk=self.pk)
         stored: str | None = rows.values_list("tenant_id", flat=True).first()
         return stored

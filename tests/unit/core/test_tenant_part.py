@@ -161,6 +161,36 @@ def test_a_row_under_another_key_is_told_by_a_look() -> None:
     assert Step.objects.get(slug="copy").tenant_id == "a"
 
 
+def test_a_row_that_was_moved_with_others_stays_moved() -> None:
+    """`bulk_update` says that it is meant as well; a plain save afterwards is none."""
+    Customer.objects.create(tenant_id="a")
+    customer = Customer.objects.get()
+    customer.tenant_id = "b"
+    Customer.objects.bulk_update([customer], ["tenant_id"])
+    customer.save()
+    assert Customer.objects.get().tenant_id == "b"
+
+
+@pytest.mark.parametrize("model", [Invoice, Step])
+def test_a_row_that_somebody_has_moved_is_not_brought_back(model: Any) -> None:
+    """Who loaded it before saves the other fields only."""
+    model.objects.create(tenant_id="a")
+    row = model.objects.get()
+    model.objects.update(tenant_id="b")
+    row.metadata = {"n": 1}
+    row.save()
+    row.save()
+    assert model.objects.values_list("tenant_id", "metadata").get() == ("b", {"n": 1})
+
+
+def test_a_plain_save_looks_nowhere(django_assert_num_queries: Any) -> None:
+    """Of a row that was loaded it is known whose it is."""
+    step = Step.objects.create(slug="s", tenant_id="a")
+    for row in (step, Step.objects.get()):
+        with django_assert_num_queries(1):
+            row.save()
+
+
 def test_a_move_that_is_rolled_back_is_none() -> None:
     """The row is where it was, and a plain save does not make up for it."""
     customer = Customer.objects.create(tenant_id="a")
