@@ -16,11 +16,12 @@ _OWN_HANDLERS = ("django", "django.server", "_granian", "granian.access")
 # worker's line that it is done, with its result, is enough. Of a wake-up that found nothing to
 # deliver, since another one had done it, no line is needed.
 _DUE = {"()": "core.logs.filters.Without", "beginning": "Scheduler: Sending due task"}
+_RECEIVED = {"()": "core.logs.filters.Without", "beginning": "Task %(name)s[%(id)s] received"}
 _IDLE = {"()": "core.logs.filters.WithoutIdleRuns", "task": "events.deliver"}
 _QUIET = {
     "celery.beat": {"filters": ["due"]},
     "celery.app.trace": {"filters": ["idle"]},
-    "celery.worker.strategy": {"level": "WARNING"},
+    "celery.worker.strategy": {"filters": ["received"]},
 }
 
 
@@ -64,7 +65,7 @@ def logging_config(
                 "format": format,
             }
         },
-        "filters": {"due": _DUE, "idle": _IDLE},
+        "filters": {"due": _DUE, "received": _RECEIVED, "idle": _IDLE},
         "handlers": {name: _destination(name, given) for name, given in found.items()},
         "root": {"handlers": list(found), "level": level},
         "loggers": {
