@@ -65,7 +65,8 @@ class SoftDeleteQuerySet(LifecycleQuerySet[Row]):
         rows = self.deleted()
         rows._for_write = True
         # The savepoint keeps a conflict from spoiling the caller's transaction.
-        with restore_conflicts(self.model), transaction.atomic(using=rows.db):
+        what = f"A row of {self.model._meta.label}"
+        with restore_conflicts(what), transaction.atomic(using=rows.db):
             count = restore_rows(rows)
         self._result_cache = None
         return count

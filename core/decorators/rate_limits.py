@@ -97,6 +97,8 @@ def _rule(
     time_window: int | None,
     backend: str | None,
 ) -> _Rule:
+    if callable(key):
+        raise TypeError("write @rate_limit(key=..., limit=..., period=...) with parentheses")
     if key is not None and (not isinstance(key, str) or not key):
         raise TypeError(f"key must be a text such as 'api', got {key!r}")
     if backend not in (None, "shared", "local"):

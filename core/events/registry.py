@@ -11,7 +11,13 @@ from django.apps import apps
 from django.dispatch import Signal
 from django.utils.module_loading import import_string
 
-from core.events.errors import InvalidRoute, InvalidSignal, UnknownOption, UnknownRoute
+from core.events.errors import (
+    EventPayloadError,
+    InvalidRoute,
+    InvalidSignal,
+    UnknownOption,
+    UnknownRoute,
+)
 from core.events.outbox import sender_label
 from core.events.retry import Backoff
 from core.events.routing import Rate, Route, Routing, dotted_path, routing
@@ -107,7 +113,16 @@ class SignalRegistry:
                 return
             arguments.pop("signal", None)
             data = payload(sender=sender, **arguments) if payload else arguments
-            event_signal.send_many(sender, [data])
+            try:
+                event_signal.send_many(sender, [data])
+            except EventPayloadError as error:
+                if payload is not None or error.details.get("signal") != name:
+                    raise
+                # Whoever adopted it does not decide what is sent with it.
+                raise EventPayloadError(
+                    f"{error}; or say what to keep of it: registry.adopt(..., payload=...)",
+                    details=error.details,
+                ) from None
 
         signal.connect(forward, weak=False, dispatch_uid=f"signalbox.adopt:{name}")
         self._adopted[name] = (signal, event_signal)
@@ -161,7 +176,7 @@ def _patterns(signals_or_globs: tuple[Any, ...]) -> tuple[str, ...]:
 def _load(handler: Any) -> Any:
     if isinstance(handler, str):
         try:
-            return import_string(handler)
+            handler = import_string(handler)
         except ImportError as error:
             raise InvalidRoute(f"the handler {handler!r} cannot be imported: {error}") from error
     if not callable(handler):
@@ -233,9 +248,9 @@ def _check_together(name: str, options: dict[str, Any]) -> None:
 
 def _text(longest: int) -> Callable[[Any], str | None]:
     def check(value: Any) -> str | None:
-        if isinstance(value, str) and 0 < len(value) <= longest and "\x00" not in value:
+        if isinstance(value, str) and 0 < len(value) <= longest and value.isprintable():
             return None
-        return f"must be a text of 1 to {longest} characters"
+        return f"must be a text of 1 to {longest} characters that can be printed"
 
     return check
 

@@ -261,11 +261,12 @@ def _check_schema(name: str, schema: Any) -> type | None:
 
 
 def _check_sensitive(name: str, sensitive: Any) -> list[str]:
-    if isinstance(sensitive, str):
+    several = isinstance(sensitive, Iterable) and not isinstance(sensitive, str)
+    fields = list(sensitive) if several else [sensitive]
+    if not several or not all(isinstance(field, str) for field in fields):
         raise InvalidSignal(
             f"EventSignal({name!r}, sensitive={sensitive!r}): give a set of field names"
         )
-    fields = [str(field) for field in sensitive]
     for field in fields:
         if not field or " " in field:
             raise InvalidSignal(f"EventSignal({name!r}): {field!r} cannot be a sensitive field")

@@ -326,7 +326,7 @@ def test_only_functions_are_limited(target: Any) -> None:
 
 def test_a_limit_needs_parentheses() -> None:
     """`@rate_limit` alone is a mistake that is noticed."""
-    with pytest.raises(TypeError, match="key must be a text"):
+    with pytest.raises(TypeError, match="with parentheses"):
         rate_limit(lambda: None)  # type: ignore[arg-type]  # the mistake in question
 
 

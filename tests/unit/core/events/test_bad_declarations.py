@@ -52,6 +52,22 @@ def test_the_payload_of_adopt_is_a_function() -> None:
     assert not foreign.has_listeners()
 
 
+@pytest.mark.django_db
+def test_an_argument_that_an_adopted_signal_cannot_keep() -> None:
+    """The error tells whoever adopted it the way out, since somebody else sends it."""
+    foreign = Signal()
+    registry.adopt(foreign, "foreign.sent")
+    with pytest.raises(EventPayloadError, match=r"'request' is .*adopt\(\.\.\., payload="):
+        foreign.send(sender=None, request=object())
+
+
+@pytest.mark.parametrize("value", ["phone", 5, None, {5}, [None], b"phone"])
+def test_sensitive_fields_are_names(value: Any) -> None:
+    """A name that no field can have would mask nothing."""
+    with pytest.raises(InvalidSignal, match=r"sensitive=.*give a set of field names"):
+        EventSignal("order.paid", sensitive=value)
+
+
 @pytest.mark.parametrize("value", ["yes", 1, None])
 def test_after_commit_is_a_flag(value: Any) -> None:
     """A text is true whatever it says."""

@@ -230,6 +230,21 @@ def test_a_handler_that_cannot_be_imported_is_refused(path: str) -> None:
     assert registry.routes() == []
 
 
+@pytest.mark.parametrize("path", ["os.path", "os.sep"])
+def test_what_a_path_names_is_a_handler(path: str) -> None:
+    """A module or a text is refused like one that is given itself."""
+    with pytest.raises(InvalidRoute, match="not callable"):
+        registry.route("order.*", name="receipt")(path)
+
+
+@pytest.mark.parametrize("option", ["name", "queue"])
+@pytest.mark.parametrize("value", ["a\nb", "a\x00", "a\x1b[0m"])
+def test_names_that_cannot_be_printed(option: str, value: str) -> None:
+    """They stand in tables, on command lines and in messages."""
+    with pytest.raises(InvalidRoute, match="can be printed"):
+        registry.route("order.*", **{"name": "receipt", option: value})(handler)
+
+
 @pytest.mark.parametrize("value", [5, None, {}], ids=repr)
 def test_a_handler_is_callable(value: Any) -> None:
     """The error shows what was given instead."""
