@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 import requests
@@ -40,9 +41,7 @@ def test_a_request_can_be_followed(site: Site, beat: LocalProcess, tmp_path: Pat
     """The id of a request is in the lines of its view, of its events' handlers and of its tasks."""
 
     def lines(**wanted: Any) -> list[dict[str, Any]]:
-        written = (tmp_path / "log" / "all.log").read_text().splitlines(keepends=True)
-        found = [parse_line(line) for line in written if line.endswith("\n")]
-        return [line for line in found if line.items() >= wanted.items()]
+        return _lines(tmp_path, **wanted)
 
     own = {"X-Correlation-ID": "followed-1"}
     for path in ("order/", "remember/", "nowhere/"):
@@ -69,3 +68,38 @@ def test_a_request_can_be_followed(site: Site, beat: LocalProcess, tmp_path: Pat
     # The one line in a delivery task that is of no handler has nobody's id.
     for line in lines(task="events.deliver", logger="celery.app.trace"):
         assert (line["correlation_id"], "route" in line) == (None, False)
+
+
+def test_what_follows_from_a_task_carries_the_context(site: Site, tmp_path: Path) -> None:
+    """Retries, chains, groups, errbacks, countdowns, eager runs; pool processes keep none of it."""
+
+    def looks(**wanted: Any) -> list[dict[str, Any]]:
+        return _lines(tmp_path, message="looked", **wanted)
+
+    answer = requests.get(
+        f"{site.web}/send/", headers={"X-Correlation-ID": "followed-2"}, timeout=PATIENCE
+    )
+    steps = answer.json()["steps"]
+    until(lambda: len(looks()) == len(steps))
+    assert {line["step"] for line in looks()} == set(steps)
+    carried = {("followed-2", "ada", "t-1", str(UUID(int=7)))}
+    assert {_context(line) for line in looks()} == carried
+    assert [line["service"] for line in looks(step="eager")] == ["web"]
+
+    path = "tests.acceptance.site.tasks"
+    site.manage(
+        "shell", "-c", f"from {path} import look; [look.delay(step='on') for _ in range(8)]"
+    )
+    until(lambda: len(looks(step="on")) == 8)
+    assert {_context(line) for line in looks(step="on")} == {(None, None, None, None)}
+
+
+def _lines(directory: Path, **wanted: Any) -> list[dict[str, Any]]:
+    """Return the lines with these fields of all processes, as far as they are complete."""
+    written = (directory / "log" / "all.log").read_text().splitlines(keepends=True)
+    found = [parse_line(line) for line in written if line.endswith("\n")]
+    return [line for line in found if line.items() >= wanted.items()]
+
+
+def _context(line: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(line[name] for name in ("correlation_id", "actor", "tenant", "cause"))

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
+from uuid import UUID
 
 from django.db import transaction
 from django.http import HttpRequest, JsonResponse
 from django.urls import path
 
+from core.context import current_context, using_context
 from core.events.models import Delivery
 
 from .models import Effect
 from .signals import ordered
-from .tasks import remind
+from .tasks import remind, send_all
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +33,13 @@ def remember(request: HttpRequest) -> JsonResponse:
     return JsonResponse({})
 
 
+def send(request: HttpRequest) -> JsonResponse:
+    """Send tasks in all the ways there are, for somebody and because of something."""
+    own = {"actor_id": "ada", "tenant_id": "t-1", "causation_id": UUID(int=7)}
+    with using_context(replace(current_context(), **own)):
+        return JsonResponse({"steps": send_all()})
+
+
 def effects(request: HttpRequest) -> JsonResponse:
     """Tell what came of a run, and how many deliveries are open."""
     rows = Effect.objects.filter(run=request.GET["run"]).order_by("id")
@@ -37,4 +47,9 @@ def effects(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"effects": found, "open": Delivery.objects.count()})
 
 
-urlpatterns = [path("order/", order), path("remember/", remember), path("effects/", effects)]
+urlpatterns = [
+    path("order/", order),
+    path("remember/", remember),
+    path("send/", send),
+    path("effects/", effects),
+]
