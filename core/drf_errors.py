@@ -83,7 +83,8 @@ def _from_drf(error: APIException) -> ErrorResponse:
     if isinstance(error.detail, str):
         told = kind(error.detail, **options)
     else:
-        told = kind(ValidationError().message, details=_details(error.detail), **options)
+        text = None if error.status_code in _BY_STATUS else ValidationError().message
+        told = kind(text, details=_details(error.detail), **options)
     if error.status_code >= 500:
         log_once(error, told.error_code)
     return ErrorResponse(error.status_code, told.to_dict(), told.headers)

@@ -4,7 +4,7 @@
 
 For what does not come from a view, the URL configuration and the settings name these as well:
 
-    handler400 = handler403 = handler404 = handler500 = ...
+    handler400 = "core.middleware.exception_handler.bad_request"  # and the others of this module
     CSRF_FAILURE_VIEW = "core.middleware.exception_handler.csrf_failure"
 """
 

@@ -223,6 +223,7 @@ def test_unknown_ids_are_reported(accounts: list[Account]) -> None:
     nobody = uuid4()
     response = bulk([str(accounts[0].pk), str(hidden.pk), str(gone.pk), str(nobody)])
     assert response.status_code == 404
+    assert response.data["error"] == "There is no such resource."
     named = str(response.data["details"])
     assert all(str(key) in named for key in (hidden.pk, gone.pk, nobody))
     assert str(accounts[0].pk) not in named
