@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from contextlib import nullcontext
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from django.db import models, router, transaction
 from django.db.models.signals import class_prepared, post_delete, post_save
@@ -17,12 +17,13 @@ from core.rows.announcements import (
 )
 from core.rows.bulk import LifecycleManager
 from core.rows.changes import current, diff, names_of, snapshot, watched
+from core.rows.loading import LoadPart
 
 Values = dict[str, Any]
 Loaded = tuple[Collection[str], Collection[Any]]
 
 
-class LifecycleModel(models.Model):
+class LifecycleModel(LoadPart):
     """A model whose rows announce that they were created, updated or deleted.
 
     "Updated" names the fields that differ from what this instance loaded or saved last; nothing is
@@ -61,34 +62,18 @@ class LifecycleModel(models.Model):
         """Return what Django pickles; a copy looks up what is in the database when it is saved."""
         return super().__getstate__() | {"_loaded": None, "_uncommitted": None}
 
-    @classmethod
-    def from_db(
-        cls,
-        db: str | None,
-        field_names: Collection[str],
-        values: Collection[Any],
-        **options: Any,
-    ) -> Self:
-        """Build the instance as Django does, and keep what was loaded to tell changes by."""
-        instance = super().from_db(db, field_names, values, **options)
-        if cls.emits_events:
-            instance._loaded = field_names, snapshot(cls, field_names, values)
-        return instance
+    def _loaded_from(self, names: Collection[str], values: Collection[Any]) -> None:
+        super()._loaded_from(names, values)
+        if self.emits_events:
+            self._loaded = names, snapshot(type(self), names, values)
 
-    def refresh_from_db(
-        self,
-        using: str | None = None,
-        fields: Iterable[str] | None = None,
-        from_queryset: models.QuerySet[Self] | None = None,
-    ) -> None:
-        """Reload as Django does; the reloaded values are what later changes are told by."""
-        fields = None if fields is None else list(fields)
-        super().refresh_from_db(using=using, fields=fields, from_queryset=from_queryset)
+    def _reloaded(self, names: Collection[str] | None) -> None:
+        super()._reloaded(names)
         if not self.emits_events:
             return
         values = current(self)
-        if fields is not None:
-            reloaded = names_of(type(self), fields)
+        if names is not None:
+            reloaded = names_of(type(self), names)
             values = self._known() | {k: v for k, v in values.items() if k in reloaded}
         self._remember(values)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from django.db import models
+
+from core.rows.loading import LoadPart
 
 _BY_POSITION = ("force_insert", "force_update", "using", "update_fields")
 
@@ -44,7 +46,7 @@ class SavePart(models.Model):
         """Note that these fields are stored now (None: all)."""
 
 
-class RememberingPart(SavePart):
+class RememberingPart(SavePart, LoadPart):
     """Knows what some columns held when the row was loaded, to tell what was set by hand."""
 
     _noted_names: ClassVar[tuple[str, ...]] = ("updated_by", "tenant_id")
@@ -54,29 +56,20 @@ class RememberingPart(SavePart):
     class Meta:
         abstract = True
 
-    @classmethod
-    def from_db(
-        cls, db: str | None, field_names: Collection[str], values: Collection[Any], **options: Any
-    ) -> Self:
-        """Build the row as Django does, and remember what was in it."""
-        row = super().from_db(db, field_names, values, **options)
-        row._note(row._noted_names)
-        return row
+    def _loaded_from(self, names: Collection[str], values: Collection[Any]) -> None:
+        super()._loaded_from(names, values)
+        self._note(self._noted_names)
 
-    def refresh_from_db(
-        self,
-        using: str | None = None,
-        fields: Iterable[str] | None = None,
-        from_queryset: models.QuerySet[Self] | None = None,
-    ) -> None:
-        """Reload as Django does, and remember what was loaded."""
-        fields = None if fields is None else list(fields)
-        super().refresh_from_db(using=using, fields=fields, from_queryset=from_queryset)
-        self._saved(fields)
+    def _reloaded(self, names: Collection[str] | None) -> None:
+        super()._reloaded(names)
+        self._note(self._noted_among(names))
 
     def _saved(self, names: Collection[str] | None) -> None:
         super()._saved(names)
-        self._note([n for n in self._noted_names if names is None or n in names])
+        self._note(self._noted_among(names))
+
+    def _noted_among(self, names: Collection[str] | None) -> Collection[str]:
+        return [n for n in self._noted_names if names is None or n in names]
 
     def _note(self, names: Collection[str]) -> None:
         held = self.__dict__

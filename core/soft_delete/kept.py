@@ -7,17 +7,18 @@ bring the row back when it is saved: without an event, and without what went wit
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Any, Self
+from typing import Any
 
-from django.db import models, router, transaction
+from django.db import router, transaction
 from django.db.models.base import DEFERRED
 
+from core.rows.loading import LoadPart
 from core.soft_delete.marks import MARKS
 
 Marks = tuple[Any, ...]
 
 
-class KeptMarks(models.Model):
+class KeptMarks(LoadPart):
     """Writes `is_deleted` and `deleted_at` only where the save is about them."""
 
     # The key and the marks that the database is known to hold; None: unknown.
@@ -30,25 +31,13 @@ class KeptMarks(models.Model):
     class Meta:
         abstract = True
 
-    @classmethod
-    def from_db(
-        cls, db: str | None, field_names: Collection[str], values: Collection[Any], **options: Any
-    ) -> Self:
-        """Build the row as Django does, and remember how it was marked."""
-        row = super().from_db(db, field_names, values, **options)
-        row._known_marks = row._held_marks()
-        return row
+    def _loaded_from(self, names: Collection[str], values: Collection[Any]) -> None:
+        super()._loaded_from(names, values)
+        self._known_marks = self._held_marks()
 
-    def refresh_from_db(
-        self,
-        using: str | None = None,
-        fields: Iterable[str] | None = None,
-        from_queryset: models.QuerySet[Self] | None = None,
-    ) -> None:
-        """Reload as Django does, and remember how the row is marked if that was reloaded."""
-        fields = None if fields is None else list(fields)
-        super().refresh_from_db(using=using, fields=fields, from_queryset=from_queryset)
-        reloaded = [fields is None or name in fields for name in MARKS]
+    def _reloaded(self, names: Collection[str] | None) -> None:
+        super()._reloaded(names)
+        reloaded = [names is None or name in names for name in MARKS]
         if all(reloaded):
             self._known_marks, self._unsure_marks = self._held_marks(), None
         elif self._known_marks is not None:
