@@ -21,6 +21,7 @@ task_context.connect()
 worker_process_init.connect(garbage.spare)
 
 app = Celery("signalbox")
+app.Task.Request = "core.task_requests:ContextRequest"
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 

@@ -80,11 +80,12 @@ def test_what_follows_from_a_task_carries_the_context(site: Site, tmp_path: Path
         f"{site.web}/send/", headers={"X-Correlation-ID": "followed-2"}, timeout=PATIENCE
     )
     steps = answer.json()["steps"]
-    until(lambda: len(looks()) == len(steps))
-    assert {line["step"] for line in looks()} == set(steps)
+    until(lambda: {line["step"] for line in looks()} == set(steps))
     carried = {("followed-2", "ada", "t-1", str(UUID(int=7)))}
     assert {_context(line) for line in looks()} == carried
     assert [line["service"] for line in looks(step="eager")] == ["web"]
+    died = _lines(tmp_path, level="ERROR", logger="celery.worker.request")
+    assert {line["correlation_id"] for line in died} == {"followed-2"}
 
     path = "tests.acceptance.site.tasks"
     site.manage(
