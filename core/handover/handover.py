@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import socket
 import threading
 import time
@@ -38,6 +39,8 @@ class Handover:
     A message whose fate is unknown, since the broker did not answer, counts as not shipped and is
     sent again; so the task may get a record twice, and one that is counted as dropped may have
     arrived all the same.
+
+    Raises TypeError for names that are no texts, ValueError for numbers that are not above 0.
     """
 
     def __init__(
@@ -53,6 +56,14 @@ class Handover:
         batch_bytes: int = 256 * 1024,
         most_waiting: int = 100,
     ) -> None:
+        for option, text in (("name", name), ("task", task), ("queue", queue)):
+            if not isinstance(text, str) or not text:
+                raise TypeError(f"Handover({option}={text!r}): give a text")
+        numbers = {"capacity": capacity, "capacity_bytes": capacity_bytes, "every": every}
+        numbers |= {"batch": batch, "batch_bytes": batch_bytes, "most_waiting": most_waiting}
+        for option, number in numbers.items():
+            if not isinstance(number, int | float) or not 0 < number < math.inf:
+                raise ValueError(f"Handover({option}={number!r}): give a number above 0")
         self.name = name
         self._task, self._queue = task, queue
         self._capacity, self._capacity_bytes = capacity, capacity_bytes

@@ -42,10 +42,16 @@ def logging_config(
     (rotated at `file_bytes`, so many older ones are kept) and to `handlers`: by a name of yours
     what dictConfig takes, with the dotted path of a `class`. `loggers` sets levels of single
     loggers.
-    Raises ValueError for an unknown level or format.
+    Raises ValueError for an unknown level or format, no service, or a handler without class.
     """
-    if level not in _LEVELS or format not in _FORMATS:
-        raise ValueError(f"{level!r} or {format!r} is not one of {_LEVELS}, {_FORMATS}")
+    for name, value, known in (("level", level, _LEVELS), ("format", format, _FORMATS)):
+        if value not in known:
+            raise ValueError(f"{name}={value!r} is not one of {', '.join(known)}")
+    if not isinstance(service, str) or not service:
+        raise ValueError(f"service={service!r}: give the name of this process, such as 'web'")
+    for name, given in (handlers or {}).items():
+        if not isinstance(given, Mapping) or "class" not in given:
+            raise ValueError(f"handlers[{name!r}]={given!r}: give a mapping with a 'class'")
     found: dict[str, Mapping[str, Any]] = {"console": {"class": "core.logs.destinations.Console"}}
     if file:
         found["file"] = {

@@ -45,6 +45,8 @@ def parse_line(line: str) -> dict[str, Any]:
 
     Raises ValueError for what is no such line.
     """
+    if not isinstance(line, str):
+        raise ValueError(f"a line is a text, not {type(line).__name__}")
     line = line.removesuffix("\n")
     fields = _parsed_json(line) if line.startswith("{") else _parsed_text(line)
     if tuple(fields)[: len(FIXED)] != FIXED:

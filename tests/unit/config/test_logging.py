@@ -126,8 +126,17 @@ def test_a_further_handler_by_its_path(tmp_path: Path) -> None:
 )
 def test_a_configuration_that_cannot_be(given: Any) -> None:
     """A level or a format that there is not raises."""
-    with pytest.raises(ValueError, match="is not one of"):
+    with pytest.raises(ValueError, match=r"^[a-z]+='[A-Za-z]+' is not one of [A-Za-z]+, "):
         logging_config(service="web", **given)
+
+
+@pytest.mark.parametrize(
+    "given", [{"service": ""}, {"service": None}, {"handlers": {"a": {}}}, {"handlers": {"a": 5}}]
+)
+def test_a_configuration_that_lacks_something(given: Any) -> None:
+    """A process without a name and a handler without a class raise, with the way out."""
+    with pytest.raises(ValueError, match="give "):
+        logging_config(**{"service": "web"} | given)
 
 
 def test_no_logger_has_handlers_of_its_own() -> None:

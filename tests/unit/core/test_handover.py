@@ -78,6 +78,19 @@ def inbox(redis_url: str, queue: str) -> Iterator[Callable[[], list[dict[str, An
         client.delete(queue, f"_kombu.binding.{queue}")
 
 
+@pytest.mark.parametrize(
+    "given",
+    [{"task": None}, {"task": ""}, {"queue": 5}, {"every": 0}, {"every": "1"}, {"batch": -1},
+     {"every": float("nan")}, {"capacity": float("inf")}, {"most_waiting": None}],
+    ids=str,
+)  # fmt: skip
+def test_what_no_handover_can_be_made_of(given: dict[str, Any]) -> None:
+    """The option is named where it is written, instead of failing in a thread."""
+    option = next(iter(given))
+    with pytest.raises((TypeError, ValueError), match=rf"Handover\({option}="):
+        Handover("x", **{"task": "x", "queue": "x"} | given)
+
+
 def adds_up(counts: Counts) -> bool:
     """Tell whether no record is missing."""
     return counts.accepted == counts.shipped + counts.dropped + counts.buffered

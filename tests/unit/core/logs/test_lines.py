@@ -121,12 +121,13 @@ def test_extra_fields_of_plain_loggers() -> None:
 @pytest.mark.parametrize(
     "line",
     ["", "hello", "[INFO] x", "{}", "[]", '{"a":1}', "2026-01-01T00:00:00Z INFO service=web"]
+    + [None, 5, b"2026-01-01T00:00:00Z INFO service=web"]
     + [
         '2026-01-01T00:00:00Z INFO service=a logger=b correlation_id=- message="' + rest
         for rest in ("", 'x" a', 'x" a=', 'x" a=b a=c', 'x"  a=b', 'x" a=b"c')
     ],
 )
-def test_what_is_no_line(line: str) -> None:
+def test_what_is_no_line(line: Any) -> None:
     """A line that was cut off, or that something else wrote, is refused."""
     with pytest.raises(ValueError, match=r"."):
         parse_line(line)
