@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -117,6 +117,40 @@ def record(signal: EventSignal, sender: Any, payloads: Sequence[Mapping[str, Any
         transaction.on_commit(lambda: _write(events, queues), using=foreign, robust=True)
 
 
+def can_record_with(alias: str, signals: Iterable[EventSignal], sender: Any) -> bool:
+    """Tell whether an event of these signals can be recorded in one statement with a row there.
+
+    It cannot where receivers of this process are to hear of it, or if it is not recorded at all.
+    """
+    return (
+        alias == conf.database
+        and store_for(alias).joins_rows
+        and not conf.inline
+        and not _muted.get()
+        and _capture.get() is None
+        and not any(signal.has_listeners(sender) for signal in signals)
+    )
+
+
+def record_with(
+    statement: tuple[str, Sequence[Any]],
+    signal: EventSignal,
+    sender: Any,
+    payload: Mapping[str, Any],
+) -> bool:
+    """Run a statement that writes one row and record an event if there was one: all in one.
+
+    Returns whether there was a row. The statement is SQL with its parameters, for the engine's
+    database; `can_record_with` says when. Raises EventPayloadError before anything is written.
+    """
+    event = _new(signal, sender_label(sender), current_context(), payload)
+    queues = _assign(signal, [event])
+    was_there, lowest = store_for(conf.database).insert_with(event, statement)
+    if was_there:
+        _tell_after_commit([event], queues, lowest, deliver_here=False)
+    return was_there
+
+
 def sender_label(sender: Any) -> str:
     """Return how a sender is recorded: "app.model" for a model, else its dotted path."""
     if sender is None:
@@ -186,11 +220,17 @@ def _foreign_transaction() -> str | None:
 
 
 def _write(events: Sequence[NewEvent], queues: set[str]) -> None:
-    alias, deliver_here = conf.database, conf.inline
-    store = store_for(alias)
-    lowest = store.insert(events)
+    deliver_here = conf.inline
+    lowest = store_for(conf.database).insert(events)
+    _tell_after_commit(events, queues, lowest, deliver_here=deliver_here)
+
+
+def _tell_after_commit(
+    events: Sequence[NewEvent], queues: set[str], lowest: int | None, *, deliver_here: bool
+) -> None:
     if not queues:
         return
+    alias = conf.database
     recorded = time.monotonic()
 
     def tell() -> None:
@@ -198,7 +238,7 @@ def _write(events: Sequence[NewEvent], queues: set[str]) -> None:
             if lowest is not None and time.monotonic() - recorded > _LATE:
                 # Claims may have gone past these rows while they could not be seen.
                 names = {route for event in events for route, _ in event.deliveries}
-                store.reach_down(sorted(names), lowest)
+                store_for(alias).reach_down(sorted(names), lowest)
         finally:
             if deliver_here:
                 inline.deliver([event.id for event in events])

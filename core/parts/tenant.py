@@ -13,6 +13,7 @@ from core.exceptions import TenantError
 from core.managers import SoftDeleteManager, SoftDeleteQuerySet
 from core.rows.bulk import LifecycleManager, LifecycleQuerySet, Row
 from core.rows.saving import RememberingPart
+from core.rows.writing import WritePart
 from core.tenancy import MAX_LENGTH, TenantManager, TenantQuerySet, tenant_id_of
 
 
@@ -58,7 +59,7 @@ class TenantField(models.CharField):  # type: ignore[type-arg]  # not generic at
         return tenant_id_of(value)
 
 
-class TenantPart(RememberingPart):
+class TenantPart(RememberingPart, WritePart):
     """`tenant_id` says whose the row is: the current tenant's, unless it is set by hand.
 
     A row without a tenant is refused with TenantError; so is a plain `save()` that would move a
@@ -124,13 +125,10 @@ class TenantPart(RememberingPart):
         is_here = self._noted.get("tenant_id") == self.tenant_id
         return is_this_row and is_here and not self._has_moved
 
-    def _do_update(
-        self, base_qs: Any, using: Any, pk_val: Any, values: Any, update_fields: Any, *more: Any
-    ) -> Any:
+    def _stored_already(self, using: str) -> set[str]:
         # A row that somebody has moved meanwhile is not brought back by what this one holds.
-        if update_fields is None and self._is_noted(using):
-            values = [each for each in values if each[0].attname != "tenant_id"]
-        return super()._do_update(base_qs, using, pk_val, values, update_fields, *more)
+        kept = super()._stored_already(using)
+        return kept | {"tenant_id"} if self._is_noted(using) else kept
 
     def _stored_tenant(self, using: str) -> str | None:
         """Return the tenant of the stored row; None if this is a new one."""

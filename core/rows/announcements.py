@@ -11,7 +11,9 @@ from typing import Any, TypeVar
 from django.db import models, transaction
 
 from core.events import EventSignal
+from core.events.outbox import can_record_with, record_with
 from core.rows.changes import Changes, plain_text
+from core.rows.writing import Statement
 from core.signals.audit_signals import (
     model_created,
     model_deleted,
@@ -24,6 +26,7 @@ Model = type[models.Model]
 Item = TypeVar("Item")
 
 ROWS_PER_EVENT = 1000
+_OF_ONE_ROW = (model_created, model_updated, model_soft_deleted, model_restored)
 _KEY_CHARACTERS = 100_000
 _TEXT_LENGTH = 200
 
@@ -33,14 +36,26 @@ def emits_events(model: Model) -> bool:
     return bool(getattr(model, "emits_events", False))
 
 
-def announce_created(instance: models.Model, changes: Changes, using: str) -> None:
-    """Announce that this row is new."""
-    _send(model_created, type(instance), [_single(instance, changes)], using)
+def can_announce_with_row(model: Model, using: str) -> bool:
+    """Tell whether a row and the news of it can be written in one statement."""
+    return can_record_with(using, _OF_ONE_ROW, model._meta.concrete_model)
 
 
-def announce_updated(instance: models.Model, changes: Changes, using: str) -> None:
-    """Announce that this row changed, was soft-deleted or was restored."""
-    _send(_signal_for(changes), type(instance), [_single(instance, changes)], using)
+def announce_created(
+    instance: models.Model, changes: Changes, using: str, statement: Statement | None = None
+) -> bool:
+    """Announce that this row is new; with a statement that writes it, run both in one.
+
+    Returns whether the row was written.
+    """
+    return _send_single(model_created, instance, changes, using, statement)
+
+
+def announce_updated(
+    instance: models.Model, changes: Changes, using: str, statement: Statement | None = None
+) -> bool:
+    """Announce that this row changed, was soft-deleted or was restored, as `announce_created`."""
+    return _send_single(_signal_for(changes), instance, changes, using, statement)
 
 
 def announce_bulk(
@@ -151,6 +166,20 @@ def _single(instance: models.Model, changes: Changes) -> dict[str, Any]:
         "text": _describe(instance),
         "changes": changes,
     }
+
+
+def _send_single(
+    signal: EventSignal,
+    instance: models.Model,
+    changes: Changes,
+    using: str,
+    statement: Statement | None,
+) -> bool:
+    payload = _single(instance, changes)
+    if statement is not None:
+        return record_with(statement, signal, instance._meta.concrete_model, payload)
+    _send(signal, type(instance), [payload], using)
+    return True
 
 
 def _bulk(

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from django.db import models, router, transaction
-from django.db.models.signals import class_prepared, post_delete, post_save
+from django.db.models.signals import class_prepared, post_delete, post_save, pre_save
 
 from core.rows.announcements import (
     announce_created,
     announce_deleted,
     announce_updated,
+    can_announce_with_row,
     deletion_by,
 )
 from core.rows.bulk import LifecycleManager
-from core.rows.changes import current, diff, names_of, snapshot, watched
+from core.rows.changes import Changes, current, diff, names_of, snapshot, watched
 from core.rows.loading import LoadPart
+from core.rows.writing import Statement, Write, WritePart, is_joinable, is_known_before_insert
 
 Values = dict[str, Any]
 Loaded = tuple[Collection[str], Collection[Any]]
 
 
-class LifecycleModel(LoadPart):
+class LifecycleModel(LoadPart, WritePart):
     """A model whose rows announce that they were created, updated or deleted.
 
     "Updated" names the fields that differ from what this instance loaded or saved last; nothing is
@@ -44,10 +47,7 @@ class LifecycleModel(LoadPart):
     _loaded: Loaded | None = None
     # What was saved in a transaction that is not over.
     _uncommitted: Loaded | None = None
-    # While a save is under way: what was in the database.
-    _before: Values | None = None
-    # While a save is under way: what it does not write, although it is a save of all fields.
-    _left_alone: Collection[str] = ()
+    _saving: _Save | None = None
 
     objects = LifecycleManager()
     # Whatever becomes of `objects`, this one hides nothing.
@@ -85,7 +85,7 @@ class LifecycleModel(LoadPart):
         using: str | None = None,
         update_fields: Iterable[str] | None = None,
     ) -> None:
-        """Write the row and its event in one transaction."""
+        """Write the row and its event in one transaction, or in one statement where that can be."""
         using = using or router.db_for_write(type(self), instance=self)
         options: Any = {
             "raw": raw,
@@ -97,17 +97,27 @@ class LifecycleModel(LoadPart):
         if raw or not self.emits_events:
             return super().save_base(**options)
         begun = transaction.get_connection(using).in_atomic_block
-        written = False
+        save = self._planned(using, begun, force_insert, force_update, update_fields)
+        needs_begin = not (begun or save.is_alone)
+        written = gone = False
+        outer, self._saving = self._saving, save
         try:
-            with nullcontext() if begun else transaction.atomic(using=using):
-                self._before = self._old_values(using, force_insert, force_update, update_fields)
+            with transaction.atomic(using, savepoint=False) if needs_begin else nullcontext():
+                if save.unknown:
+                    save.before |= self._stored_values(using, save.unknown)
                 super().save_base(**options)
             written = True
+        except _RowGone:
+            gone = True
         finally:
-            self._before, saved = None, self._loaded
+            self._saving, saved = outer, self._loaded
             if begun or not written:
                 # It may yet be rolled back: until it is over, a save looks up what is there.
                 self._remember(None)
+        if gone:
+            # Somebody removed it meanwhile. Django may insert it now, which takes a transaction.
+            with transaction.atomic(using, savepoint=False):
+                return LifecycleModel.save_base(self, **options)
         if begun:
             self._know_after_commit(saved, using)
 
@@ -134,27 +144,113 @@ class LifecycleModel(LoadPart):
 
         transaction.on_commit(know, using=using, robust=True)
 
-    def _old_values(
+    def _planned(
         self,
         using: str,
+        begun: bool,
         force_insert: Any,
         force_update: bool,
         update_fields: Iterable[str] | None,
-    ) -> Values:
-        """Return what the database holds in the fields about to be written."""
-        key = self._meta.pk
+    ) -> _Save:
+        """Return what is known of a save before it begins."""
+        model = type(self)
         made_here = self._state.adding and not force_update
-        if self.pk is None or force_insert or (made_here and key.has_default()):
-            return {}
+        # Django inserts such a row without looking whether it is there.
+        is_new = self.pk is None or force_insert or (made_here and self._meta.pk.has_default())
+        before, unknown = ({}, []) if is_new else self._known_values(using, update_fields)
+        joins = (
+            is_joinable(model)
+            and (is_known_before_insert(model) or not is_new)
+            and can_announce_with_row(model, using)
+            and not any(_is_expression(value) for value in self.__dict__.values())
+        )
+        is_alone = (
+            joins
+            and not (begun or unknown)
+            and transaction.get_autocommit(using)
+            and _is_unheard(model)
+        )
+        return _Save(before, unknown, joins, is_alone)
+
+    def _known_values(
+        self, using: str, update_fields: Iterable[str] | None
+    ) -> tuple[Values, list[str]]:
+        """Return what is known to be stored, and which fields about to be written are not."""
         known = self._known()
-        if self._state.db != using or known.get(key.attname) != self.pk:
+        if self._state.db != using or known.get(self._meta.pk.attname) != self.pk:
             known = {}
         written = self.__dict__ if update_fields is None else names_of(type(self), update_fields)
         unknown = [name for name in watched(type(self)) if name in written and name not in known]
-        if unknown:
-            rows = type(self)._base_manager.using(using).filter(pk=self.pk)
-            known |= rows.select_for_update().values(*unknown).first() or {}
-        return known
+        return known, unknown
+
+    def _stored_values(self, using: str, names: Collection[str]) -> Values:
+        """Look these fields up, and keep them as they are until the transaction is over."""
+        rows = type(self)._base_manager.using(using).filter(pk=self.pk)
+        return dict(rows.select_for_update().values(*names).first() or {})
+
+    def _write(self, write: Write) -> Any:
+        save = self._saving
+        if save is None or not save.joins or write.statement is None:
+            return super()._write(write)
+        if write.creates:
+            self._insert_with_event(save, write.using, write.statement())
+            return []
+        changes = self._news(save, write.update_fields, created=False)
+        if changes:
+            found = announce_updated(self, changes, write.using, write.statement())
+        else:
+            found = super()._write(write)
+        if not found and save.is_alone:
+            raise _RowGone
+        save.is_told = found
+        return found
+
+    def _insert_with_event(self, save: _Save, using: str, statement: Statement) -> None:
+        # The text of the row may depend on these; Django sets them when the row is there.
+        state = self._state
+        before = state.db, state.adding
+        state.db, state.adding = using, False
+        try:
+            changes = self._news(save, None, created=True)
+            save.is_told = announce_created(self, changes, using, statement)
+        finally:
+            if not save.is_told:
+                state.db, state.adding = before
+
+    def _news(
+        self, save: _Save | None, update_fields: Iterable[str] | None, *, created: bool
+    ) -> Changes:
+        """Return what this save changes, and remember what the database holds with it."""
+        model = type(self)
+        values = current(self)
+        if update_fields is not None:
+            written = names_of(model, update_fields)
+            values = {name: value for name, value in values.items() if name in written}
+        elif not created:
+            values = {name: v for name, v in values.items() if name not in self._left_alone}
+        values |= _computed(self, [name for name, v in values.items() if _is_expression(v)])
+        before = {} if created or save is None else save.before
+        self._remember(before | values)
+        return diff(model, before, values)
+
+
+@dataclass(slots=True)
+class _Save:
+    """A save under way."""
+
+    # What the database holds, and the attributes of which that is not known yet.
+    before: Values
+    unknown: Collection[str]
+    # Its event may be written in one statement with the row, ...
+    joins: bool
+    # ... which then is all of the save, so that no transaction is begun for it.
+    is_alone: bool
+    # What is to be announced has been.
+    is_told: bool = False
+
+
+class _RowGone(Exception):
+    """A save that is one statement has found no row to update."""
 
 
 def _after_save(
@@ -166,22 +262,20 @@ def _after_save(
     update_fields: Iterable[str] | None,
     **kwargs: Any,
 ) -> None:
-    if raw:
+    save = instance._saving
+    if raw or (save is not None and save.is_told):
         return
-    values = current(instance)
-    if update_fields is not None:
-        written = names_of(sender, update_fields)
-        values = {name: value for name, value in values.items() if name in written}
-    elif not created:
-        values = {name: v for name, v in values.items() if name not in instance._left_alone}
-    values |= _computed(instance, [name for name, v in values.items() if _is_expression(v)])
-    before = {} if created else instance._before or {}
-    instance._remember(before | values)
-    changes = diff(sender, before, values)
+    changes = instance._news(save, update_fields, created=created)
     if created:
         announce_created(instance, changes, using)
     elif changes:
         announce_updated(instance, changes, using)
+
+
+def _is_unheard(model: type[models.Model]) -> bool:
+    """Tell whether nobody else hears of a save, whose work would belong to its transaction."""
+    heard_by, asynchronously = post_save._live_receivers(model)
+    return len(heard_by) + len(asynchronously) == 1 and not pre_save.has_listeners(model)
 
 
 def _is_expression(value: Any) -> bool:

@@ -13,20 +13,19 @@ from django.db import router, transaction
 from django.db.models.base import DEFERRED
 
 from core.rows.loading import LoadPart
+from core.rows.writing import WritePart
 from core.soft_delete.marks import MARKS
 
 Marks = tuple[Any, ...]
 
 
-class KeptMarks(LoadPart):
+class KeptMarks(LoadPart, WritePart):
     """Writes `is_deleted` and `deleted_at` only where the save is about them."""
 
     # The key and the marks that the database is known to hold; None: unknown.
     _known_marks: Marks | None = None
     # What was saved in a transaction that is not over.
     _unsure_marks: Marks | None = None
-    # While a save is under way: the attributes that it does not write.
-    _left_alone: Collection[str] = ()
 
     class Meta:
         abstract = True
@@ -65,23 +64,16 @@ class KeptMarks(LoadPart):
                 update_fields=update_fields,
             )
             meant = update_fields is None or not set(MARKS).isdisjoint(update_fields)
-            if meant and not self._left_alone:
+            if meant and not set(MARKS) & set(self._left_alone):
                 self._know_marks_after_commit(using)
         finally:
             self._left_alone = outer
 
-    def _do_update(
-        self, base_qs: Any, using: Any, pk_val: Any, values: Any, update_fields: Any, *more: Any
-    ) -> Any:
-        # The one place where Django has decided that it updates a row, and has not written it yet.
-        if (
-            update_fields is None
-            and self._state.db == using
-            and self._known_marks == self._held_marks()
-        ):
-            self._left_alone = MARKS
-            values = [each for each in values if each[0].attname not in MARKS]
-        return super()._do_update(base_qs, using, pk_val, values, update_fields, *more)
+    def _stored_already(self, using: str) -> set[str]:
+        kept = super()._stored_already(using)
+        if self._state.db == using and self._known_marks == self._held_marks():
+            kept.update(MARKS)
+        return kept
 
     def _held_marks(self) -> Marks:
         held = self.__dict__

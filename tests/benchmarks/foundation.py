@@ -48,20 +48,21 @@ def save(*, times: int, begun: bool) -> dict[str, float]:
             row.name = str(time.perf_counter_ns())
             row.save()
 
-        return work
+        return _in_transaction(work) if begun else work
 
-    def in_transaction(work: Callable[[], None]) -> Callable[[], None]:
-        def both() -> None:
-            with transaction.atomic():
-                work()
+    return _beside(times, signalbox=saving(announced), django=saving(bare))
 
-        return both if begun else work
 
-    return _beside(
-        times,
-        signalbox=in_transaction(saving(announced)),
-        django=in_transaction(saving(bare)),
-    )
+def create(*, times: int, begun: bool) -> dict[str, float]:
+    """Return the seconds of saving a new row, with and without life cycle events, as `save`."""
+
+    def creating(model: type[Announced | Bare]) -> Callable[[], None]:
+        def work() -> None:
+            model(name="new").save()
+
+        return _in_transaction(work) if begun else work
+
+    return _beside(times, signalbox=creating(Announced), django=creating(Bare))
 
 
 def soft_delete(*, times: int) -> float:
@@ -77,6 +78,14 @@ def _beside(times: int, **works: Callable[[], object]) -> dict[str, float]:
         for name, work in works.items():
             turns[name].append(_mean(work, _TURN))
     return {name: median(means) for name, means in turns.items()}
+
+
+def _in_transaction(work: Callable[[], None]) -> Callable[[], None]:
+    def both() -> None:
+        with transaction.atomic():
+            work()
+
+    return both
 
 
 def _mean(work: Callable[[], object], times: int) -> float:

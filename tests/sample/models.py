@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 from uuid import uuid4
 
 from django.db import models
+from django.db.models.functions import Upper
 
 from core.base_models import BaseModel, DBBaseModel, TenantBaseModel, TimeStampedModel
 from core.constraints import UniqueActiveConstraint
@@ -359,3 +361,90 @@ class Member(TenantBaseModel):
 
     email = models.EmailField(unique=True)
     active = models.BooleanField(default=True)
+
+
+class Specimen(models.Model):
+    """A field of every kind that Django has."""
+
+    class Size(models.IntegerChoices):
+        SMALL = 1
+        LARGE = 2
+
+    class Colour(models.TextChoices):
+        RED = "red"
+        BLUE = "blue"
+
+    small = models.SmallIntegerField(null=True)
+    integer = models.IntegerField(null=True)
+    big = models.BigIntegerField(null=True)
+    count = models.PositiveIntegerField(null=True)
+    ratio = models.FloatField(null=True)
+    amount = models.DecimalField(max_digits=20, decimal_places=6, null=True)
+    flag = models.BooleanField(null=True)
+    word = models.CharField(max_length=50, default="")
+    slug = models.SlugField(default="")
+    text = models.TextField(default="")
+    day = models.DateField(null=True)
+    moment = models.DateTimeField(null=True)
+    hour = models.TimeField(null=True)
+    period = models.DurationField(null=True)
+    token = models.UUIDField(null=True)
+    address = models.GenericIPAddressField(null=True)
+    document = models.JSONField(null=True)
+    raw = models.BinaryField(null=True)
+    cover = models.FileField(null=True)
+    size = models.IntegerField(choices=Size.choices, null=True)
+    colour = models.CharField(max_length=10, choices=Colour.choices, default="")
+    made_at = models.DateTimeField(auto_now_add=True)
+    changed_at = models.DateTimeField(auto_now=True)
+    room = models.ForeignKey(Room, on_delete=models.CASCADE, null=True)
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return f"specimen {self.pk}"
+
+
+class LoudSpecimen(Specimen, UUIDPrimaryKeyMixin, LifecycleModel):
+    """One that is announced."""
+
+    class Meta(LifecycleModel.Meta):
+        """As that of a specimen, with the managers of the life cycle."""
+
+
+class QuietSpecimen(Specimen):
+    """One that is saved by Django alone."""
+
+
+class CapitalsField(models.CharField):  # type: ignore[type-arg]  # not generic at run time
+    """Text that the database turns into capitals."""
+
+    def pre_save(self, model_instance: models.Model, add: bool) -> Any:
+        """Return an expression, as a field of anybody's may."""
+        return Upper(models.Value(getattr(model_instance, self.attname)))
+
+
+class Headline(BaseModel):
+    """A model with a field that brings SQL of its own."""
+
+    text = CapitalsField(max_length=50)
+
+
+class Careful(BaseModel):
+    """A model that Django looks up before it is saved."""
+
+    value = models.IntegerField(default=0)
+
+    class Meta(BaseModel.Meta):
+        select_on_save = True
+
+
+class Numbered(BaseModel):
+    """A model that overrides how Django writes it."""
+
+    value = models.IntegerField(default=0)
+
+    def _do_update(self, base_qs: Any, using: Any, pk_val: Any, values: Any, *more: Any) -> Any:
+        values = [(f, m, v * 10 if f.name == "value" else v) for f, m, v in values]
+        return super()._do_update(base_qs, using, pk_val, values, *more)

@@ -20,8 +20,48 @@ _NEW_EVENT_COLUMNS = (
 
 def insert_one(event: NewEvent) -> tuple[str, list[Any]]:
     """Return the statement and the parameters that insert an event with its deliveries."""
+    insert_event = (
+        f"INSERT INTO {EVENT} (id, {EVENT_COLUMNS}, occurred_at) VALUES "
+        "(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, statement_timestamp())"
+    )
+    params = _columns(event)
+    if not event.deliveries:
+        return insert_event, params
+    rows = ", ".join(["(%s, %s, %s)"] * len(event.deliveries))
+    return (
+        f"WITH e AS ({insert_event}) INSERT INTO {DELIVERY} (event_id, route, lane) "
+        f"VALUES {rows} RETURNING id",
+        params + _deliveries(event),
+    )
+
+
+def insert_with(event: NewEvent, statement: tuple[str, Sequence[Any]]) -> tuple[str, list[Any]]:
+    """Return a statement that writes a row and inserts the event if there was one.
+
+    It touches as many rows as the event has deliveries, or one; none if there was no row. It may
+    have waited for the row, so the time is that of the clock and not of the statement's start.
+    """
+    write, params = statement
+    insert_event = (
+        f"INSERT INTO {EVENT} (id, {EVENT_COLUMNS}, occurred_at) SELECT "
+        "%s::uuid, %s::text, %s::smallint, %s::text, %s::text, %s::text, %s::text, %s::text, "
+        "%s::text, %s::text, %s::uuid, clock_timestamp() FROM written"
+    )
+    written = f"WITH written AS ({write} RETURNING 1)"
+    columns = [*params, *_columns(event)]
+    if not event.deliveries:
+        return f"{written} {insert_event}", columns
+    rows = ", ".join(["(%s::uuid, %s::text, %s::text)"] * len(event.deliveries))
+    return (
+        f"{written}, e AS ({insert_event}) INSERT INTO {DELIVERY} (event_id, route, lane) "
+        f"SELECT r.* FROM written, (VALUES {rows}) AS r RETURNING id",
+        columns + _deliveries(event),
+    )
+
+
+def _columns(event: NewEvent) -> list[Any]:
     context = event.context
-    params = [
+    return [
         event.id,
         event.name,
         event.version,
@@ -34,20 +74,10 @@ def insert_one(event: NewEvent) -> tuple[str, list[Any]]:
         context.correlation_id or str(event.id),
         context.causation_id,
     ]
-    insert_event = (
-        f"INSERT INTO {EVENT} (id, {EVENT_COLUMNS}, occurred_at) VALUES "
-        "(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, statement_timestamp())"
-    )
-    if not event.deliveries:
-        return insert_event, params
-    rows = ", ".join(["(%s, %s, %s)"] * len(event.deliveries))
-    for route, lane in event.deliveries:
-        params += (event.id, route, lane)
-    return (
-        f"WITH e AS ({insert_event}) INSERT INTO {DELIVERY} (event_id, route, lane) "
-        f"VALUES {rows} RETURNING id",
-        params,
-    )
+
+
+def _deliveries(event: NewEvent) -> list[Any]:
+    return [each for route, lane in event.deliveries for each in (event.id, route, lane)]
 
 
 def insert_many(events: Sequence[NewEvent]) -> tuple[str, list[Any]]:

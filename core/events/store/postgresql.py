@@ -17,7 +17,7 @@ from core.events.state import State
 from core.events.store import floors
 from core.events.store.base import Store, with_slack
 from core.events.store.cursors import BinaryCursor, PreparedCursor
-from core.events.store.inserts import insert_many, insert_one
+from core.events.store.inserts import insert_many, insert_one, insert_with
 from core.events.store.rows import (
     CLAIMED_COLUMNS,
     DELIVERY,
@@ -122,13 +122,28 @@ class PostgresStore(Store):
     def records(self, columns: str) -> str:
         return f"(SELECT * FROM json_to_recordset(%s::json) AS r({columns}))"
 
+    joins_rows = True
+
     def insert(self, events: Sequence[NewEvent]) -> int | None:
         sql, params = insert_one(events[0]) if len(events) == 1 else insert_many(events)
-        kind = PreparedCursor if conf.prepared_statements else BinaryCursor
+        return self._insert(sql, params, prepared=True)[1]
+
+    def insert_with(
+        self, event: NewEvent, statement: tuple[str, Sequence[Any]]
+    ) -> tuple[bool, int | None]:
+        # An update finds its row by an index or by reading the whole table, and must not keep the
+        # plan from when that was small.
+        plan_can_be_kept = statement[0].startswith("INSERT ")
+        sql, params = insert_with(event, statement)
+        rows, lowest = self._insert(sql, params, prepared=plan_can_be_kept)
+        return rows > 0, lowest
+
+    def _insert(self, sql: str, params: Sequence[Any], *, prepared: bool) -> tuple[int, int | None]:
+        kind = PreparedCursor if prepared and conf.prepared_statements else BinaryCursor
         with self._native(kind) as cursor:
             cursor.execute(sql, params)
             row = cursor.fetchone() if cursor.description else None
-            return row[0] if row else None
+            return cursor.rowcount, row[0] if row else None
 
     def claim(self, wants: Sequence[Want], token: int, scope: Scope) -> list[Claimed]:
         ready, ready_params = self.where(scope, waiting=False)

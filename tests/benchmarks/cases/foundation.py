@@ -22,13 +22,21 @@ def run(bench: Bench) -> Iterator[Row]:
     side.begin()
     yield _single(bench, side, "fee", 20_000, "a final price with a warm fee", "µs", FEE)
     yield _compared(bench, side, "lookup", "a repository's get_by_id", "orm", LOOKUP)
-    what = "BaseModel.save() with its event, in a transaction"
-    yield _compared(bench, side, "save", what, "django", SAVE, begun=True)
-    what = "BaseModel.save() with its event, by itself"
-    yield _compared(bench, side, "save", what, "django", None, begun=False)
+    yield from _saves(bench, side, "")
     what = "a soft delete with its event, the slowest of 20"
     yield _single(bench, side, "soft_delete", 20, what, "ms", SOFT_DELETE)
     side.begin()
+    embedded = bench.side("embedded", workers=False)
+    embedded.begin()
+    yield from _saves(bench, embedded, ", SQLite")
+    embedded.begin()
+
+
+def _saves(bench: Bench, side: Side, where: str) -> Iterator[Row]:
+    for begun, how in ((False, "by itself"), (True, "in a transaction")):
+        for function, row in (("save", "a changed row"), ("create", "a new row")):
+            what = f"save() of {row} with its event, {how}{where}"
+            yield _compared(bench, side, function, what, "django", SAVE, begun=begun)
 
 
 def _single(

@@ -20,10 +20,11 @@ from django.utils import timezone
 from core.events import Event, deliver_pending, registry
 from core.events.conf import conf
 from core.events.delivery import work
-from core.events.models import Delivery, Settlement
+from core.events.models import Delivery, EventRecord, Settlement
 from core.events.routing import routing
 from core.events.state import State
 from core.events.store import Claimed, Scope, Want, store_for
+from core.events.stored import envelope, with_data
 from core.events.sweep import reclaim
 
 DEADLINE = 20.0
@@ -40,6 +41,12 @@ def only_delivery() -> Delivery:
     """Return the one open delivery that there must be."""
     (delivery,) = deliveries()
     return delivery
+
+
+def recorded(**filters: Any) -> list[Event]:
+    """Return the recorded events in the order fired."""
+    rows = EventRecord.objects.filter(**filters).order_by("pk")
+    return [with_data(envelope(row, row.pk), row.data) for row in rows]
 
 
 def settled(route: str | None = None) -> dict[str, int]:
