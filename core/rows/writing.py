@@ -48,7 +48,7 @@ class WritePart(models.Model):
             values = [each for each in values if each[0].attname not in self._left_alone]
         usual = super()._do_update
         run = partial(usual, base_qs, using, pk_val, values, update_fields, *more)
-        statement = partial(_update, base_qs.filter(pk=pk_val), values) if values else None
+        statement = partial(_update, base_qs, pk_val, values) if values else None
         return self._write(Write(using, update_fields, False, run, statement))
 
     def _do_insert(
@@ -105,8 +105,8 @@ def _is_plain(field: models.Field[Any, Any]) -> bool:
     )
 
 
-def _update(rows: models.QuerySet[Any, Any], values: Sequence[Any]) -> Statement:
-    query: Any = rows.query.chain(sql.UpdateQuery)
+def _update(rows: models.QuerySet[Any, Any], key: Any, values: Sequence[Any]) -> Statement:
+    query: Any = rows.filter(pk=key).query.chain(sql.UpdateQuery)
     query.add_update_fields(values)
     query.annotations = {}
     statement: Statement = query.get_compiler(rows.db).as_sql()
