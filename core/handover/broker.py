@@ -35,8 +35,7 @@ _AMQP_OPTIONS = {"confirm_publish": True, "read_timeout": _PATIENCE, "write_time
 def hidden(records: Sequence[Any]) -> dict[str, str]:
     """Return the options of a message that show how many records it has, and not what they are.
 
-    That concerns nobody who looks at the task in Flower or in a log. Celery forgets them when a
-    task is retried, so `self.retry` needs them again.
+    That concerns nobody who looks at the task in Flower or in a log.
     """
     return {"argsrepr": "()", "kwargsrepr": f"{{<{len(records)} records>}}"}
 

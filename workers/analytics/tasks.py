@@ -8,7 +8,7 @@ from typing import Any
 from celery import Task, shared_task
 
 from core.events import Retry
-from core.handover import hidden
+from core.handover import HandoverTask
 
 from .conf import conf
 from .posthog import send
@@ -21,8 +21,8 @@ _PAUSES = (5.0, 30.0, 120.0)
 _LONGEST_PAUSE = 300.0
 
 
-# Acknowledged at the end: PostHog recognises what a worker that died had sent already.
-@shared_task(name=TASK, bind=True, ignore_result=True, acks_late=True, max_retries=len(_PAUSES))
+# PostHog recognises what a process that died had sent already.
+@shared_task(base=HandoverTask, name=TASK, bind=True, max_retries=len(_PAUSES))
 def send_requests(
     self: Task[Any, None], *, records: list[dict[str, Any]], source: dict[str, Any]
 ) -> None:
@@ -41,7 +41,7 @@ def send_requests(
             return
         asked = error.after if isinstance(error, Retry) else None
         pause = min(asked or _PAUSES[self.request.retries], _LONGEST_PAUSE)
-        raise self.retry(countdown=pause, exc=error, **hidden(records)) from error
+        raise self.retry(countdown=pause, exc=error) from error
 
 
 def _may_pass(error: Exception) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 from celery import Task, shared_task
 
-from core.handover import hidden
+from core.handover import HandoverTask
 from core.request_logs.sending import TASK
 
 from . import retention, writing
@@ -16,15 +16,7 @@ from .records import checked
 _PAUSES = (1, 5, 25)
 
 
-# Acknowledged late: what a worker that dies had in its hands, another one writes.
-@shared_task(
-    name=TASK,
-    bind=True,
-    ignore_result=True,
-    acks_late=True,
-    reject_on_worker_lost=True,
-    max_retries=len(_PAUSES),
-)
+@shared_task(base=HandoverTask, name=TASK, bind=True, max_retries=len(_PAUSES))
 def write(
     self: Task,
     *,
@@ -46,7 +38,6 @@ def write(
     raise self.retry(
         kwargs={"records": known, "source": source, "sinks": failed},
         countdown=_PAUSES[self.request.retries],
-        **hidden(known),
     )
 
 

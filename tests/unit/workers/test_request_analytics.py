@@ -163,7 +163,7 @@ def test_how_long_an_outage_is_waited_for(posthog: FakeServer, gathered: Gathere
     measure()
     for asked, waited in (("40", 40), ("3000", 300), (None, 5)):
         posthog.fail("posthog", Failure(status=429, retry_after=asked))
-        with pytest.raises(Retry) as caught, asked_again():
+        with pytest.raises(Retry) as caught, asked_again(gathered.records()):
             run(gathered.records())
         assert caught.value.when == waited
 
@@ -172,18 +172,18 @@ def test_what_is_sent_again_is_not_shown(posthog: FakeServer, gathered: Gathered
     """Flower and logs show of the repeat, as of the first message, only how many records it has."""
     measure(3)
     posthog.fail("posthog", Failure(status=503))
-    with pytest.raises(Retry), asked_again() as repeat:
+    with pytest.raises(Retry), asked_again(gathered.records()) as repeat:
         run(gathered.records())
     assert repeat.call_args.kwargs["argsrepr"] == "()"
     assert repeat.call_args.kwargs["kwargsrepr"] == "{<3 records>}"
 
 
 @contextmanager
-def asked_again() -> Iterator[Any]:
+def asked_again(records: list[dict[str, Any]]) -> Iterator[Any]:
     """Run the task as a worker does, without sending the repeat."""
-    send_requests.push_request(called_directly=False, retries=0)
+    send_requests.push_request(called_directly=False, retries=0, kwargs={"records": records})
     try:
-        with patch.object(send_requests, "signature_from_request") as repeat:
+        with patch.object(send_requests, "signature") as repeat:
             yield repeat
     finally:
         send_requests.pop_request()
