@@ -1,5 +1,7 @@
 """Analytics as a Django app."""
 
+from importlib import import_module
+
 from django.apps import AppConfig
 
 
@@ -11,7 +13,8 @@ class AnalyticsConfig(AppConfig):
     verbose_name = "Signalbox: analytics"
 
     def ready(self) -> None:
-        """Measure requests."""
+        """Register the check of the settings; measure requests."""
+        import_module("workers.analytics.checks")
         from core.signals.user_activity import request_measured
 
         from .requests import measure

@@ -13,6 +13,7 @@ from uuid import UUID
 
 import pytest
 from celery.exceptions import Retry
+from django.core.checks import run_checks
 from posthog.request import APIError
 
 from config.demo.fakes import Failure, FakeServer
@@ -124,6 +125,26 @@ def test_a_sample(
     measure(1000)
     assert least <= len(gathered.messages) <= most
     assert {record["sample_rate"] for record in gathered.records()} <= {rate}
+
+
+@pytest.mark.parametrize(
+    ("changes", "warned"),
+    [
+        ({}, True),
+        ({"EVENTS_MODE": "celery"}, False),
+        ({"POSTHOG_API_KEY": ""}, False),
+        ({"ANALYTICS_REQUEST_SAMPLE_RATE": 0.0}, False),
+    ],
+)
+def test_requests_that_nobody_would_send_are_reported(
+    changes: dict[str, Any], warned: bool, posthog: FakeServer, settings: Any
+) -> None:
+    """Where events need no worker, measured requests still do."""
+    settings.EVENTS_MODE = "inline"
+    for name, value in changes.items():
+        setattr(settings, name, value)
+    found = [each.id for each in run_checks()]
+    assert ("signalbox_analytics.W001" in found) == warned
 
 
 @pytest.mark.parametrize("status", [500, 503])
