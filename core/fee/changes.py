@@ -9,11 +9,12 @@ from decimal import Decimal
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.core.exceptions import ValidationError as DjangoValidationError
+from django.db.models import Model
 
 from core.context import current_context
 from core.exceptions import ValidationError
 from core.fee.history import PlatformFeeChange
+from core.rows.values import could_be
 from core.signals.audit_signals import platform_fee_changed, platform_fee_planned
 
 logger = logging.getLogger(__name__)
@@ -65,14 +66,16 @@ def user_key(user: Any, using: str) -> Any:
     Raises ValidationError when there is no such user.
     """
     model = get_user_model()
-    try:
-        key = model._meta.pk.to_python(getattr(user, "pk", user))
-        exists = key is not None and model._base_manager.using(using).filter(pk=key).exists()
-    except (DjangoValidationError, OverflowError):
-        exists = False
-    if not exists:
-        raise ValidationError(f"by must be a user who exists, not {user!r}"[:200])
-    return key
+    key = user
+    if isinstance(user, Model):
+        # The key of anything else would be that of a user by chance.
+        key = user.pk if isinstance(user, model) else None
+    field = model._meta.pk
+    if key is not None and could_be(field, key):
+        key = field.to_python(key)
+        if model._base_manager.using(using).filter(pk=key).exists():
+            return key
+    raise ValidationError(f"by must be a user who exists, not {user!r}"[:200])
 
 
 def _text(key: Any) -> str | None:

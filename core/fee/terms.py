@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
 from typing import Any, Self
 
@@ -68,9 +69,14 @@ def checked_percentage(field: str, value: object) -> Decimal:
 def checked_moment(name: str, value: object) -> datetime:
     """Return the moment; raises ValidationError unless it is a datetime that has a time zone."""
     if isinstance(value, datetime) and timezone.is_aware(value):
-        return value
+        with suppress(OverflowError):
+            # PostgreSQL would store a year 10000 of UTC, and nobody could read the row any more.
+            value.astimezone(UTC)
+            return value
     raise ValidationError(
-        f"{name} must be a datetime with a time zone, not {_shown(value)}", details={"field": name}
+        f"{name} must be a datetime with a time zone, in the years 1 to 9999 of UTC, "
+        f"not {_shown(value)}",
+        details={"field": name},
     )
 
 

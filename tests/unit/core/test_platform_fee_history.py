@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from datetime import timezone as fixed_zone
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
 from django.core.cache import cache
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import InternalError, ProgrammingError, connection, transaction
@@ -25,6 +27,9 @@ from tests.unit.core.events.support import roll_back
 pytestmark = pytest.mark.django_db
 
 HOUR = timedelta(hours=1)
+# Neither is a moment in UTC.
+TOO_LATE = datetime.max.replace(tzinfo=fixed_zone(-HOUR))
+TOO_EARLY = datetime.min.replace(tzinfo=fixed_zone(HOUR))
 
 
 @pytest.fixture(autouse=True)
@@ -162,7 +167,9 @@ class TestAt:
         with django_assert_num_queries(2):
             fee(now)
 
-    @pytest.mark.parametrize("at", [datetime(2026, 1, 1), "2026-01-01", 0, datetime.now().date()])
+    @pytest.mark.parametrize(
+        "at", [datetime(2026, 1, 1), "2026-01-01", 0, datetime.now().date(), TOO_LATE, TOO_EARLY]
+    )
     def test_unusable_times(self, at: Any) -> None:
         """A time without a time zone, or of another type, is refused by name and value."""
         with pytest.raises(ValidationError, match=r"at must be .* not .+") as error:
@@ -345,7 +352,8 @@ class TestPlan:
         assert PlatformFeeConfig.objects.get().planned_from is None
 
     @pytest.mark.parametrize(
-        "start", [datetime(2099, 1, 1), "2099-01-01", None, datetime(2020, 1, 1, tzinfo=UTC)]
+        "start",
+        [datetime(2099, 1, 1), "2099-01-01", None, datetime(2020, 1, 1, tzinfo=UTC), TOO_LATE],
     )
     def test_unusable_moments(self, start: Any) -> None:
         """A plan needs a moment in the future, with a time zone."""
@@ -356,6 +364,15 @@ class TestPlan:
     @pytest.mark.parametrize("by", [999_999, "nobody", object()], ids=["key", "text", "object"])
     def test_unknown_users(self, by: Any) -> None:
         """Who plans must be a user."""
+        self.assert_nobody(by)
+
+    def test_what_is_a_user_by_chance(self) -> None:
+        """Neither is a row of another model with a user's key, nor a number that is none."""
+        someone = get_user_model().objects.create(pk=1, username="someone")
+        for by in (Group.objects.create(pk=someone.pk, name="group"), True, 1.5):
+            self.assert_nobody(by)
+
+    def assert_nobody(self, by: Any) -> None:
         for call in (
             lambda: PlatformFeeConfig.plan_change("12.00", timezone.now() + HOUR, by=by),
             lambda: PlatformFeeConfig.cancel_planned_change(by=by),
