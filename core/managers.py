@@ -44,8 +44,10 @@ class SoftDeleteQuerySet(LifecycleQuerySet[Row]):
         """Mark the rows as deleted; return how many, in total and by model.
 
         With `soft_delete_cascade`, what refers to them is treated as `on_delete` says. Raises
-        Django's ProtectedError and RestrictedError, and then changes nothing.
+        Django's ProtectedError and RestrictedError, and then changes nothing; and Django's errors
+        for a query that is combined, sliced, made of values or distinct by fields.
         """
+        self._refuse_delete()
         rows = self.filter()
         rows._for_write = True
         deletion = SoftDeletion(self.model, rows.db, timezone.now())
@@ -74,6 +76,17 @@ class SoftDeleteQuerySet(LifecycleQuerySet[Row]):
     def hard_delete(self) -> Deleted:
         """Remove the rows from the database, with what Django's `on_delete` rules say."""
         return super().delete()
+
+    def _refuse_delete(self) -> None:
+        """Raise what Django raises for a query that it does not delete."""
+        query: Any = self
+        query._not_support_combined_queries("delete")
+        if self.query.is_sliced:
+            raise TypeError("Cannot use 'limit' or 'offset' with delete().")
+        if self.query.distinct_fields:
+            raise TypeError("Cannot call delete() after .distinct(*fields).")
+        if query._fields is not None:
+            raise TypeError("Cannot call delete() after .values() or .values_list()")
 
     async def arestore(self) -> int:
         """Do what `restore()` does, in an event loop."""

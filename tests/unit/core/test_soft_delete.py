@@ -6,9 +6,11 @@ import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
+from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.contrib.auth.models import User
 from django.db import IntegrityError, NotSupportedError, connection, transaction
 from django.db.models import Count, Exists, Prefetch, Q
 from django.db.models.signals import post_delete, pre_delete
@@ -181,12 +183,30 @@ def test_queryset_deletes_and_restores(shelf: Shelf) -> None:
 
 
 def test_queryset_delete_of_awkward_queries(shelf: Shelf) -> None:
-    """Grouped, distinct and joined queries are deleted as well; a slice is refused."""
+    """Grouped, distinct and joined queries are deleted as well."""
     counted = Shelf.objects.annotate(n=Count("books")).filter(n__gt=0)
     assert counted.delete()[0] == 1
     assert Book.objects.filter(shelf__books__title="live").distinct().delete()[0] == 1
-    with pytest.raises(TypeError):
-        Book.objects.all()[:1].delete()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda rows: rows[:1],
+        lambda rows: rows.union(rows),
+        lambda rows: rows.distinct("pk"),
+        lambda rows: rows.values("pk"),
+        lambda rows: rows.values_list("pk", flat=True),
+    ],
+)
+def test_queries_that_are_not_deleted(shelf: Shelf, change: Callable[[Any], Any]) -> None:
+    """They are those of Django, and its errors."""
+    with pytest.raises((TypeError, NotSupportedError)) as ours:
+        change(Book.objects.order_by()).delete()
+    with pytest.raises(ours.type) as theirs:
+        change(User.objects.order_by()).delete()
+    assert str(ours.value) == str(theirs.value)
+    assert Book.objects.count() == 1
 
 
 def test_managers_do_not_delete() -> None:
