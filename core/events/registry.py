@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from django.apps import apps
 from django.dispatch import Signal
@@ -20,8 +20,8 @@ from core.events.errors import (
 )
 from core.events.outbox import sender_label
 from core.events.retry import Backoff
-from core.events.routing import Rate, Route, Routing, dotted_path, routing
-from core.events.signals import OPTIONS, EventSignal, refuse_unknown
+from core.events.routing import Rate, Route, Routing, dotted_path, is_same_code, routing
+from core.events.signals import OPTIONS, EventSignal, check_sensitive, refuse_unknown
 from core.events.suggest import did_you_mean
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
@@ -48,12 +48,19 @@ _PERIODS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _RATE = re.compile(r"(?P<count>[0-9]{1,9})/(s|m|h|d|sec|min|second|minute|hour|day)")
 
 
+_SIGNAL_DEFAULTS = {
+    name: parameter.default
+    for name, parameter in inspect.signature(EventSignal).parameters.items()
+    if name in OPTIONS
+}
+
+
 class SignalRegistry:
     """The wiring table: signals, or globs over event names, and their handlers."""
 
     def __init__(self, table: Routing | None = None) -> None:
         self._routing = Routing() if table is None else table
-        self._adopted: dict[str, tuple[Signal, EventSignal]] = {}
+        self._adopted: dict[str, _Adoption] = {}
 
     def route(self, *signals_or_globs: EventSignal | str, **options: Any) -> Callable[..., Any]:
         """Return a decorator that makes a function or a Celery task the handler of these events.
@@ -87,9 +94,9 @@ class SignalRegistry:
         `payload(sender=..., **arguments)` returns the payload; without it, the arguments are the
         payload as they are. A sender whose class says `emits_events = False`, as the models of the
         engine and of the effects do, fires nothing, nor does a model within a migration. The
-        options are those of EventSignal. Again with the same name, it returns the same
-        EventSignal. Raises InvalidRoute for what is no signal, InvalidSignal or
-        UnknownSignalOption that name the value.
+        options are those of EventSignal. Again with the same name, payload and options, it returns
+        the same EventSignal. Raises InvalidRoute for what is no signal, InvalidSignal or
+        UnknownSignalOption that name the value, also for one that differs from the first time.
         """
         if not isinstance(signal, Signal):
             raise InvalidRoute(f"adopt({signal!r}): give a django.dispatch.Signal")
@@ -99,11 +106,15 @@ class SignalRegistry:
                 "sender and the arguments, and returns the payload"
             )
         refuse_unknown(f"adopt({name!r})", options.keys() - OPTIONS, ("payload", *OPTIONS))
-        if name in self._adopted:
-            adopted, known = self._adopted[name]
-            if adopted is not signal:
+        if known := self._adopted.get(name):
+            if known.signal is not signal:
                 raise InvalidRoute(f"another signal was adopted as {name!r}; choose another name")
-            return known
+            if differing := known.differing(payload, options):
+                raise InvalidSignal(
+                    f"adopt({name!r}): it was adopted with another {' and '.join(differing)} "
+                    "already; say the same both times, or choose another name"
+                )
+            return known.event_signal
         event_signal = EventSignal(name, **options)
 
         def forward(sender: Any, **arguments: Any) -> None:
@@ -125,7 +136,7 @@ class SignalRegistry:
                 ) from None
 
         signal.connect(forward, weak=False, dispatch_uid=f"signalbox.adopt:{name}")
-        self._adopted[name] = (signal, event_signal)
+        self._adopted[name] = _Adoption(signal, event_signal, payload)
         return event_signal
 
     def routes(self, event_name: str | EventSignal | None = None) -> list[Route]:
@@ -143,6 +154,30 @@ class SignalRegistry:
 
     def _names(self) -> list[str]:
         return [route.name for route in self._routing]
+
+
+class _Adoption(NamedTuple):
+    """A Django signal, and what became of it."""
+
+    signal: Signal
+    event_signal: EventSignal
+    payload: Payload | None
+
+    def differing(self, payload: Payload | None, options: Mapping[str, Any]) -> list[str]:
+        """Return the names of what would be different if it were adopted like this."""
+        asked = {**_SIGNAL_DEFAULTS, **options}
+        asked["sensitive"] = set(check_sensitive(self.event_signal.name, asked["sensitive"]))
+        known = {option: getattr(self.event_signal, option) for option in asked}
+        pairs = {"payload": (self.payload, payload)}
+        pairs |= {option: (known[option], asked[option]) for option in asked}
+        return [name for name, pair in pairs.items() if not _is_same(*pair)]
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Tell whether two options are the same, though their module may have been loaded twice."""
+    if isinstance(one, type) and isinstance(other, type):
+        return (one.__module__, one.__qualname__) == (other.__module__, other.__qualname__)
+    return one == other or is_same_code(one, other)
 
 
 def _is_historical(sender: Any) -> bool:

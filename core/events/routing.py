@@ -86,7 +86,7 @@ class Route:
         compared = (each.name for each in fields(self) if each.name not in ("handler", "when"))
         return (
             _is_same_handler(self.handler, other.handler)
-            and _is_same_code(self.when, other.when)
+            and is_same_code(self.when, other.when)
             and all(getattr(self, name) == getattr(other, name) for name in compared)
         )
 
@@ -107,10 +107,11 @@ def _is_same_handler(one: Any, other: Any) -> bool:
         return True
     one, other = _function(one), _function(other)
     # A nested function may exist more than once.
-    return one is not None and "<" not in one.__qualname__ and _is_same_code(one, other)
+    return one is not None and "<" not in one.__qualname__ and is_same_code(one, other)
 
 
-def _is_same_code(one: Any, other: Any) -> bool:
+def is_same_code(one: Any, other: Any) -> bool:
+    """Tell whether two functions are one, though its module may have been loaded twice."""
     return one is other or (
         inspect.isfunction(one)
         and inspect.isfunction(other)

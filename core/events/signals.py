@@ -70,7 +70,7 @@ class EventSignal(Signal):
         self.schema = _check_schema(name, schema)
         self.upcast = _check_upcast(name, upcast)
         self.key = _check_key(name, key)
-        self.sensitive = frozenset(_check_sensitive(name, sensitive))
+        self.sensitive = frozenset(check_sensitive(name, sensitive))
         self.after_commit = _check_after_commit(name, after_commit)
         self._hints = _hints_of(name, schema) if schema else {}
         declared.add(self)
@@ -260,7 +260,8 @@ def _check_schema(name: str, schema: Any) -> type | None:
     return schema
 
 
-def _check_sensitive(name: str, sensitive: Any) -> list[str]:
+def check_sensitive(name: str, sensitive: Any) -> list[str]:
+    """Return these as a list, or raise InvalidSignal that names what is no field."""
     several = isinstance(sensitive, Iterable) and not isinstance(sensitive, str)
     fields = list(sensitive) if several else [sensitive]
     if not several or not all(isinstance(field, str) for field in fields):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +29,8 @@ from core.events import (
     muted,
     registry,
 )
+from core.events.declarations import declared
+from core.events.event import ModelRef
 from core.events.models import EventRecord, RouteState
 from tests.unit.core.events.support import deliveries, record_route, roll_back
 
@@ -151,6 +156,64 @@ def test_adopting_again_changes_nothing() -> None:
     with capture_events() as events:
         foreign.send(sender=None)
     assert len(events) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({}, ""),
+        ({"sensitive": ["phone"], "after_commit": False}, ""),
+        ({"sensitive": ()}, "another sensitive already"),
+        ({"key": "n", "version": 2}, "another version and key already"),
+        ({"payload": lambda **arguments: arguments}, "another payload already"),
+        ({"schema": ModelRef}, "another schema already"),
+        ({"sensitive": "phone"}, "set of field names"),
+    ],
+    ids=repr,
+)
+def test_adopting_again_otherwise_is_refused(changes: dict[str, Any], named: str) -> None:
+    """What differs is named, and the first declaration stays; equal ones may be repeated."""
+    foreign = Signal()
+    first = registry.adopt(foreign, "foreign.sent", sensitive={"phone"})
+    options = {"sensitive": {"phone"}, **changes}
+    if named:
+        with pytest.raises(InvalidSignal, match=named):
+            registry.adopt(foreign, "foreign.sent", **options)
+    else:
+        assert registry.adopt(foreign, "foreign.sent", **options) is first
+    assert declared.get("foreign.sent") is first
+
+
+ADOPTING = """
+from dataclasses import dataclass
+from django.contrib.auth import user_logged_in
+from core.events import registry
+
+@dataclass
+class Login:
+    user_id: int
+
+logged_in = registry.adopt(
+    user_logged_in,
+    "module.logged_in",
+    payload=lambda sender, user, **kw: {"user_id": user.pk},
+    upcast=lambda data, version: data,
+    schema=Login,
+)
+"""
+
+
+def test_a_module_that_adopts_may_be_loaded_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its functions and classes are other objects then, and the same declaration."""
+    (tmp_path / "made_up_signals.py").write_text(ADOPTING)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.delitem(sys.modules, "made_up_signals", raising=False)
+    module = importlib.import_module("made_up_signals")
+    first = module.logged_in
+    assert importlib.reload(module).logged_in is first
 
 
 def test_one_name_for_two_signals_is_refused() -> None:

@@ -23,9 +23,9 @@ def fresh_wiring() -> Iterator[None]:
         yield
     finally:
         _set_routes(routes)
-        for name, (signal, _) in registry._adopted.items():
+        for name, adoption in registry._adopted.items():
             if name not in adopted:
-                signal.disconnect(dispatch_uid=f"signalbox.adopt:{name}")
+                adoption.signal.disconnect(dispatch_uid=f"signalbox.adopt:{name}")
         registry._adopted = adopted
         declared._named, declared._current = named, current
         _forget_paces()
