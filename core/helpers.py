@@ -67,7 +67,7 @@ def hash_string(text: str, algorithm: str = "sha256") -> str:
     """
     if algorithm not in _HASHES:
         raise ValidationError(
-            f"algorithm {algorithm!r} is not known; use one of {', '.join(_HASHES)}"
+            f"algorithm {shortened(algorithm)} is not known; use one of {', '.join(_HASHES)}"
         )
     if not isinstance(text, str):
         raise ValidationError(f"hash_string takes a text, got {type(text).__name__}")

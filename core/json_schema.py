@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
@@ -29,6 +30,11 @@ def compiled(schema: Json) -> Validator:
     Raises ValueError, with the place, for a schema that is bad itself, of an unknown draft,
     refers to what is not in it, or to itself without end.
     """
+    try:
+        # Numbers may be Decimals; `float` refuses all else that JSON does not know.
+        json.dumps(schema, allow_nan=False, default=float)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"the JSON Schema is not JSON: {str(error)[:200]}") from error
     draft = _draft_of(schema)
     try:
         draft.check_schema(schema)  # type: ignore[arg-type]  # a bool is a schema as well

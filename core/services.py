@@ -21,6 +21,7 @@ from core.exceptions import (
     ValidationError,
 )
 from core.helpers import shortened
+from core.transactions import require_alias
 
 Data = TypeVar("Data")
 
@@ -145,7 +146,12 @@ class BaseService:
     @classmethod
     @contextmanager
     def atomic(cls, using: str | None = None) -> Iterator[None]:
-        """Make the block one transaction; catch IntegrityError outside of it, not inside."""
+        """Make the block one transaction; catch IntegrityError outside of it, not inside.
+
+        Raises TypeError or Django's ConnectionDoesNotExist unless `using` is a database's alias.
+        """
+        if using is not None:
+            require_alias(using)
         with transaction.atomic(using=using):
             yield
 

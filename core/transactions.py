@@ -22,6 +22,9 @@ from weakref import WeakKeyDictionary
 from asgiref.sync import sync_to_async
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.utils.connection import ConnectionDoesNotExist
+
+from core.helpers import shortened
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,15 @@ class Session:
     """What helpers are handed to take part: it names the database of the transaction."""
 
     using: str = DEFAULT_DB_ALIAS
+
+
+def require_alias(using: str) -> None:
+    """Raise TypeError or Django's ConnectionDoesNotExist unless a database has this alias."""
+    if not isinstance(using, str):
+        raise TypeError(f"using must be the alias of a database, got {shortened(using)}")
+    if using not in connections:
+        known = ", ".join(connections)
+        raise ConnectionDoesNotExist(f"there is no database {shortened(using)}; use one of {known}")
 
 
 class TransactionManager:
@@ -40,9 +52,7 @@ class TransactionManager:
     """
 
     def __init__(self, using: str = DEFAULT_DB_ALIAS) -> None:
-        if not isinstance(using, str):
-            raise TypeError(f"using must be the alias of a database, got {using!r}")
-        connections[using]  # raises for an alias that is not there
+        require_alias(using)
         self.session = Session(using)
         self._atomic = transaction.atomic(using=using)
         self._open: list[_Block] = []

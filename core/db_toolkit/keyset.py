@@ -22,6 +22,7 @@ from core.db_toolkit.pagination import (
     Row,
     Rows,
     names_in,
+    require_queryset,
 )
 from core.events.suggest import did_you_mean
 from core.exceptions import ValidationError
@@ -78,6 +79,7 @@ class Keyset(Generic[Row]):
     """An order of rows in which every row has a place of its own."""
 
     def __init__(self, rows: Rows[Row], order_by: Order, size: int) -> None:
+        require_queryset(rows)
         self._rows = rows
         self._size = PaginationParams(size=size).size
         self._terms = self._with_key(names_in(order_by) or rows.model._meta.ordering)

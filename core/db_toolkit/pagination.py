@@ -41,16 +41,18 @@ class PaginationParams:
         per_page: int | str | None = None,
         page_size: int | str | None = None,
     ) -> None:
-        for other in (per_page, page_size):
+        sizes = {"size": _whole("size", size, MAX_SIZE)}
+        for name, other in (("per_page", per_page), ("page_size", page_size)):
             if other is not None:
-                if size not in (DEFAULT_SIZE, other):
-                    raise ValidationError(
-                        f"size={shortened(size)} and its other name {shortened(other)} differ; "
-                        "give one of them"
-                    )
-                size = other
+                sizes[name] = _whole(name, other, MAX_SIZE)
+        if len(sizes) > 1 and size == DEFAULT_SIZE:
+            # Nobody has asked for it.
+            del sizes["size"]
+        if len(set(sizes.values())) > 1:
+            given = ", ".join(f"{name}={number}" for name, number in sizes.items())
+            raise ValidationError(f"{given}: names of one thing, which differ; give one of them")
         object.__setattr__(self, "page", _whole("page", page))
-        object.__setattr__(self, "size", _whole("size", size, MAX_SIZE))
+        object.__setattr__(self, "size", next(iter(sizes.values())))
 
     @property
     def per_page(self) -> int:
@@ -137,6 +139,7 @@ def paginate(
     rows: Rows[Row], params: PaginationParams, order_by: Order = None
 ) -> PaginationResult[Row]:
     """Return this page of the rows, in two queries: a count and the page."""
+    _require_params(params)
     rows = ordered(rows, order_by)
     total = rows.count()
     # A page beyond the last costs no query, and its offset may be more than a database can count.
@@ -148,6 +151,7 @@ async def apaginate(
     rows: Rows[Row], params: PaginationParams, order_by: Order = None
 ) -> PaginationResult[Row]:
     """Do as `paginate`, without blocking the event loop."""
+    _require_params(params)
     rows = ordered(rows, order_by)
     total = await rows.acount()
     items = [row async for row in _window(rows, params)] if params.offset < total else []
@@ -160,8 +164,7 @@ def ordered(rows: Rows[Row], order_by: Order = None) -> Rows[Row]:
     `order_by` is a name or several, with "-" before it for descending. Raises ValidationError for
     an unknown field, TypeError for rows that are no queryset.
     """
-    if not isinstance(rows, models.QuerySet):
-        raise TypeError(f"rows must be a queryset, got {type(rows).__name__}")
+    require_queryset(rows)
     terms: list[Any] = names_in(order_by)
     terms = terms or [*rows.query.order_by] or [*(rows.model._meta.ordering or ())]
     if terms in ([], ["pk"], ["-pk"]):
@@ -178,6 +181,12 @@ def ordered(rows: Rows[Row], order_by: Order = None) -> Rows[Row]:
         ) from error
 
 
+def require_queryset(rows: object) -> None:
+    """Raise TypeError unless these rows are a queryset."""
+    if not isinstance(rows, models.QuerySet):
+        raise TypeError(f"rows must be a queryset, got {type(rows).__name__}")
+
+
 def names_in(order_by: Order) -> list[str]:
     """Return the names as a list. Raises ValidationError when they are no names."""
     if order_by is None:
@@ -189,6 +198,11 @@ def names_in(order_by: Order) -> list[str]:
         if name.strip("-") in ("", "?"):
             raise ValidationError(f"order_by must name fields, got {shortened(order_by)}")
     return [*names]
+
+
+def _require_params(params: object) -> None:
+    if not isinstance(params, PaginationParams):
+        raise TypeError(f"params must be PaginationParams(page, size), got {shortened(params)}")
 
 
 def _check_path(rows: models.QuerySet[Any, Any], name: str) -> None:

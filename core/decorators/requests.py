@@ -23,6 +23,7 @@ from core.decorators.calls import (
     wrapped,
 )
 from core.error_responses import as_app_exception
+from core.helpers import shortened
 from core.redaction import REDACTED, is_secret
 from core.utils.logger import log_api_request
 
@@ -41,7 +42,10 @@ def log_request(include_body: bool = False) -> Callable[[F], F]:
     body only its type and size. Raises TypeError when the function gets no request.
     """
     if not isinstance(include_body, bool):
-        raise TypeError("write @log_request() or @log_request(include_body=True)")
+        raise TypeError(
+            "write @log_request() or @log_request(include_body=True), "
+            f"got {shortened(include_body)}"
+        )
 
     def decorate(function: F) -> F:
         def sync(args: Args, kwargs: Kwargs) -> Any:

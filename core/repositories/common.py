@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from django.core.exceptions import ValidationError as FieldValueError
-from django.db import connections, models, router, transaction
+from django.db import models, router, transaction
 
 from core.db_toolkit.pagination import Order, ordered
 from core.events.suggest import did_you_mean
@@ -24,13 +24,14 @@ from core.rows.values import (
     is_key,
     is_uuid,
 )
-from core.transactions import Session
+from core.transactions import Session, require_alias
 
 Row = TypeVar("Row", bound=models.Model)
 Filters = Mapping[str, Any] | None
 
 _USUAL_KEYS = (int, str, UUID)
 MOST_ROWS = 10**9
+_MAX_REASON = 200
 
 
 class Repository(Generic[Row]):
@@ -56,7 +57,7 @@ class Repository(Generic[Row]):
         `using` is the alias of a database; `session=tx.session` says the same. Raises TypeError
         when there is no model.
         """
-        found: Any = model or self.model
+        found: Any = self.model if model is None else model
         is_model = isinstance(found, type) and issubclass(found, models.Model)
         if not is_model or found is models.Model or found._meta.abstract:
             name = type(self).__name__
@@ -67,9 +68,9 @@ class Repository(Generic[Row]):
         if session is not None and not isinstance(session, Session):
             raise TypeError(f"session must be the session of a transaction, got {session!r}")
         self.model = found
-        self.using = using or (session.using if session else None)
+        self.using = session.using if using is None and session else using
         if self.using is not None:
-            connections[self.using]  # raises for an alias that is not there
+            require_alias(self.using)
         manager: models.Manager[Row] = found._default_manager
         self.manager = manager.db_manager(self.using) if self.using else manager
 
@@ -184,7 +185,11 @@ class Repository(Generic[Row]):
         return fields[name]
 
     def _refused(self, name: str, value: Any, error: Exception) -> ValidationError:
-        why = "; ".join(error.messages) if isinstance(error, FieldValueError) else str(error)
+        texts = error.messages if isinstance(error, FieldValueError) else [str(error)]
+        # They repeat the value, however long it is.
+        why = "; ".join(
+            text if len(text) <= _MAX_REASON else f"{text[:_MAX_REASON]}…" for text in texts
+        )
         return ValidationError(
             f"{self._label}.{name} cannot be {shortened(value)}: {why}", details={name: why}
         )

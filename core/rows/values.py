@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from decimal import Decimal
 from functools import cache
@@ -25,10 +24,15 @@ REFUSED_VALUES = (ValidationError, ValueError, TypeError, OverflowError)
 _BOUNDS = (DecimalValidator, MaxLengthValidator, MaxValueValidator, MinValueValidator)
 _COUNTS = (models.IntegerField, models.DecimalField, models.FloatField)
 _NUMBERS = (*_COUNTS, models.UUIDField)
+# Django says how long a name may be, but does not check it.
+_PATHS = (models.FileField, models.FilePathField)
+# Filters take these as they are, and fail in the database, each in its own way.
+_CONVERTED = (models.BinaryField, models.DurationField, models.GenericIPAddressField)
 # As JSON writes it, and not a backslash followed by "u0000".
 _NUL_IN_JSON = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 # PostgreSQL refuses numbers from about 10**131072 on; no column here is near that.
 _MOST_DIGITS = 1000
+_MOST_BITS = 3322
 _BYTES = (bytes, bytearray, memoryview)
 
 
@@ -78,13 +82,15 @@ def clean(field: Any, value: Any) -> Any:
         # Those that say what the column holds; the others are for forms and `full_clean()`.
         if isinstance(validator, _BOUNDS):
             validator(value)
+    if isinstance(field, _PATHS) and isinstance(value, str):
+        MaxLengthValidator(field.max_length)(value)
     return value
 
 
 def asked(field: Any, value: Any) -> Any:
     """Return the value as a filter compares it. Raises one of REFUSED_VALUES."""
     refuse_shape(field, value)
-    if isinstance(field, models.BinaryField):
+    if isinstance(field, _CONVERTED) and not is_expression(value):
         return field.to_python(value)
     return value
 
@@ -94,6 +100,8 @@ def refuse_shape(field: Any, value: Any) -> None:
     field = _target(field)
     if value is None or is_expression(value):
         return
+    if isinstance(value, int | float | Decimal):
+        _refuse_number(field, value)
     if isinstance(field, models.JSONField):
         _refuse_json(json.dumps(value, cls=field.encoder, allow_nan=False, ensure_ascii=False))
     elif isinstance(value, list | tuple | set | frozenset | dict):
@@ -105,16 +113,15 @@ def refuse_shape(field: Any, value: Any) -> None:
     elif isinstance(value, UUID) and isinstance(field, _COUNTS):
         # Django would take it for a number of 39 digits.
         raise ValueError("a number is needed")
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise ValueError("a finite number is needed")
-    elif isinstance(value, float) and isinstance(field, models.IntegerField) and value % 1:
-        raise ValueError("a whole number is needed")
     elif isinstance(field, models.BinaryField) and not isinstance(value, _BYTES):
         raise ValueError("bytes are needed")
     elif isinstance(field, models.FileField) and not isinstance(value, File):
         raise ValueError("a file or its name is needed")
     if isinstance(field, models.DecimalField):
         _refuse_digits(field.to_python(value))
+    elif isinstance(field, models.GenericIPAddressField) and (text := str(value).strip()):
+        for validator in field.default_validators:
+            validator(text)
 
 
 def _target(field: Any) -> Any:
@@ -137,6 +144,17 @@ def _refuse_text(text: str) -> None:
             text.encode()
         except UnicodeEncodeError as error:
             raise ValueError("half a character (a lone surrogate) cannot be stored") from error
+
+
+def _refuse_number(field: Any, value: int | float | Decimal) -> None:
+    if isinstance(value, int):
+        # Not as a Decimal, which takes seconds to make from a very long one.
+        if value.bit_length() > _MOST_BITS:
+            raise ValueError(f"a number of at most {_MOST_DIGITS} digits is needed")
+        return
+    _refuse_digits(Decimal(value))
+    if isinstance(field, models.IntegerField) and value != int(value):
+        raise ValueError("a whole number is needed")
 
 
 def _refuse_digits(number: Decimal) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -48,7 +50,23 @@ class TestParams:
 
     @pytest.mark.parametrize("name", ["page", "size"])
     @pytest.mark.parametrize(
-        "value", [0, -1, None, "", "0", "x", "²", "1.0", 1.5, True, float("nan"), [], "9" * 5000]
+        "value",
+        [
+            0,
+            -1,
+            None,
+            Decimal("sNaN"),
+            "",
+            "0",
+            "x",
+            "²",
+            "1.0",
+            1.5,
+            True,
+            float("nan"),
+            [],
+            "9" * 5000,
+        ],
     )
     def test_bad_numbers_are_refused(self, name: str, value: Any) -> None:
         """Whatever is no whole number from 1 on raises ValidationError with name and value."""
@@ -61,9 +79,18 @@ class TestParams:
             PaginationParams(size=101)
 
     def test_two_sizes_are_refused(self) -> None:
-        """Names of one thing may not differ."""
-        with pytest.raises(ValidationError, match="size=10 and its other name 30 differ"):
-            PaginationParams(size=10, per_page=30)
+        """Names of one thing may not differ, whichever; a text and a number may agree."""
+        for sizes in ({"size": 10}, {"size": "20"}, {"page_size": 20}, {"page_size": "10"}):
+            with pytest.raises(ValidationError, match=r"=\d+, .*=30|=30, .*=\d+") as caught:
+                PaginationParams(per_page=30, **sizes)
+            assert "give one of them" in caught.value.message
+        assert PaginationParams(size="20", per_page=20, page_size="20").size == 20
+
+    @pytest.mark.parametrize("name", ["per_page", "page_size"])
+    def test_a_bad_size_is_named_as_it_was_given(self, name: str) -> None:
+        """The error names the argument that is wrong, not another name of it."""
+        with pytest.raises(ValidationError, match=f"^{name} must be a whole number from 1 to 100"):
+            PaginationParams(**{name: 0})
 
 
 class TestResult:
@@ -279,5 +306,14 @@ def test_a_path_behind_an_annotation_is_refused(name: str) -> None:
 @pytest.mark.parametrize("rows", [None, [1, 2], "rows", Book])
 def test_only_querysets_have_pages(rows: Any) -> None:
     """Anything else is refused by its type."""
-    with pytest.raises(TypeError, match="rows must be a queryset"):
-        paginate(rows, PaginationParams())
+    for pages in (partial(paginate, params=PaginationParams()), keyset_page):
+        with pytest.raises(TypeError, match="rows must be a queryset"):
+            pages(rows)
+
+
+@pytest.mark.parametrize("params", [None, 1, "1", {"page": 1}, (1, 20)])
+def test_a_page_is_asked_for_by_its_parameters(params: Any) -> None:
+    """What is no `PaginationParams` is refused by name, whichever way the page is read."""
+    for pages in (paginate, async_to_sync(apaginate)):
+        with pytest.raises(TypeError, match=r"params must be PaginationParams\(page, size\), got"):
+            pages(Shelf.objects.all(), params)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from datetime import timedelta
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -34,7 +35,17 @@ from core.repositories import (
 from core.services import BaseService
 from core.tenancy import require_current_tenant, set_current_tenant
 from core.transactions import Session
-from tests.sample.models import Book, Desk, Member, Parcel, Room, Shelf, Stamped, Ticket
+from tests.sample.models import (
+    Book,
+    Desk,
+    Member,
+    Parcel,
+    QuietSpecimen,
+    Room,
+    Shelf,
+    Stamped,
+    Ticket,
+)
 
 
 class _Awaited:
@@ -94,7 +105,7 @@ class TestWhichModel:
         assert AsyncRepository(Shelf).model is Shelf
         assert SyncMemberRepository().model is MemberRepository().model is Deeper().model is Member
 
-    @pytest.mark.parametrize("model", [None, 7, "Shelf", Shelf(), models.Model])
+    @pytest.mark.parametrize("model", [None, 7, 0, "", "Shelf", Shelf(), models.Model])
     def test_without_one_it_is_refused(self, model: Any) -> None:
         """A repository of nothing, of no model or of one without a table is a TypeError."""
         with pytest.raises(TypeError, match="BaseRepository needs a model"):
@@ -104,8 +115,11 @@ class TestWhichModel:
         """`using` and the session of a transaction name it; an unknown one is an error."""
         assert BaseRepository(Shelf, using="default").query().db == "default"
         assert BaseRepository(Shelf, session=Session()).using == "default"
-        with pytest.raises(ConnectionDoesNotExist):
-            BaseRepository(Shelf, using="elsewhere")
+        for alias in ("elsewhere", ""):
+            with pytest.raises(ConnectionDoesNotExist, match=rf"'{alias}'; use one of default"):
+                BaseRepository(Shelf, using=alias)
+        with pytest.raises(TypeError, match="alias of a database, got 0"):
+            BaseRepository(Shelf, using=0)  # type: ignore[arg-type]  # on purpose
         with pytest.raises(TypeError, match="session must be"):
             BaseRepository(Shelf, session="default")  # type: ignore[arg-type]  # on purpose
 
@@ -230,6 +244,51 @@ class TestReading:
         ):
             with pytest.raises(ValidationError, match=field):
                 call()
+
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [
+            ("period", "three days"),
+            ("period", 3),
+            ("address", "999.1.1.1"),
+            ("address", 5),
+            ("integer", Decimal("1.5")),
+            ("integer", 1.5),
+            ("flag", Decimal("sNaN")),
+            pytest.param("flag", 10**5000, id="flag-too long"),
+            pytest.param("token", 10**5000, id="token-too long"),
+            ("word", Decimal("NaN")),
+            pytest.param("day", "x" * 100_000, id="day-too long"),
+        ],
+    )
+    def test_each_kind_of_field_refuses_what_is_another(
+        self, repository: Any, field: str, value: Any
+    ) -> None:
+        """A duration, an address, a whole number: what is none is named, shortly, when asked for
+        and when written."""
+        specimens = repository(QuietSpecimen)
+        for call in (
+            lambda: specimens.list(filters={field: value}),
+            lambda: specimens.create({field: value}),
+        ):
+            with pytest.raises(ValidationError, match=f"QuietSpecimen.{field} cannot be") as caught:
+                call()
+            assert len(str(caught.value)) < 400
+
+    def test_the_name_of_a_file_fits_its_column(self, repository: Any) -> None:
+        """One that is too long is refused before PostgreSQL does it in its own words."""
+        with pytest.raises(ValidationError, match=r"QuietSpecimen.cover .* at most 100 characters"):
+            repository(QuietSpecimen).create({"cover": "x" * 101})
+
+    def test_filters_take_texts(self, repository: Any) -> None:
+        """What a form or a query string says of a duration and an address is found as stored."""
+        specimens = repository(QuietSpecimen)
+        one = specimens.create({"period": "3 00:00:00", "address": "2001:DB8::1"})
+        assert one.period == timedelta(days=3)
+        assert specimens.list(filters={"period": "3 00:00:00"}) == [one]
+        assert specimens.list(filters={"address": " 2001:db8:0::1 "}) == [one]
+        assert specimens.list(filters={"period": F("period")}) == [one]
+        assert specimens.list(filters={"period": None}) == []
 
     @pytest.mark.parametrize("key", [10**30, -(10**30), uuid4(), float("inf"), True, "x"])
     def test_keys_that_no_row_can_have_are_refused(self, repository: Any, key: Any) -> None:

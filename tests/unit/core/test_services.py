@@ -13,6 +13,7 @@ from django.core.exceptions import PermissionDenied
 from django.core.exceptions import ValidationError as FieldValueError
 from django.db import IntegrityError, OperationalError
 from django.http import Http404
+from django.utils.connection import ConnectionDoesNotExist
 
 from core.exceptions import (
     AlreadyExistsError,
@@ -188,6 +189,13 @@ class TestService:
         with pytest.raises(KeyError), ShelfService.atomic(using="default"):
             work()
         assert not Shelf.objects.exists()
+
+    @pytest.mark.parametrize("using", ["elsewhere", "", 7, lambda: None])
+    def test_an_unknown_database_is_refused(self, using: Any) -> None:
+        """What is no database is named, and nothing is done."""
+        expected = pytest.raises((TypeError, ConnectionDoesNotExist), match="database")
+        with expected, ShelfService.atomic(using=using):
+            raise AssertionError
 
     def test_errors_of_repositories_are_translated(self, caplog: Any) -> None:
         """A duplicate is a ValidationError; a DatabaseError is logged, and is a ServiceError."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from copy import deepcopy
+from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
@@ -260,6 +261,10 @@ def test_only_the_first_faults_are_told() -> None:
         {"$ref": "#/$defs/missing"},
         {"$ref": "#"},
         {"anyOf": [{"$ref": "#"}]},
+        {"minimum": float("nan")},
+        {"multipleOf": Decimal("NaN")},
+        {"maximum": Decimal("Infinity")},
+        {"enum": [{1, 2}]},
     ],
 )
 def test_a_bad_schema_fails_where_it_is_written(schema: Any) -> None:
