@@ -80,8 +80,7 @@ class RedisCounter:
 
     def hit(self, limit: int, period: int, *names: str) -> Count | None:
         """Count a call as `MemoryCounter.hit` does; None when Redis does not answer."""
-        resume_at = self._resume_at
-        if resume_at is not None and self._clock() < resume_at:
+        if self._resume_at is not None and not self._may_ask_again():
             return None
         try:
             count = _hit(self._limiter, limit, period, names)
@@ -90,6 +89,16 @@ class RedisCounter:
             return None
         self._answered()
         return count
+
+    def _may_ask_again(self) -> bool:
+        # One call finds out whether Redis is back; a Redis that hangs would hold up all others too.
+        with self._lock:
+            now = self._clock()
+            if self._resume_at is not None:
+                if now < self._resume_at:
+                    return False
+                self._resume_at = now + PAUSE
+        return True
 
     def _failed(self, error: StorageError) -> None:
         with self._lock:

@@ -15,6 +15,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.test import AsyncRequestFactory, RequestFactory
 from django.utils.decorators import method_decorator
 from django.views import View
+from limits.errors import StorageError
 from rest_framework.response import Response
 from rest_framework.test import APIRequestFactory
 from rest_framework.views import APIView
@@ -467,6 +468,28 @@ def test_redis_comes_back(redis_url: str, caplog: pytest.LogCaptureFixture) -> N
         assert not hit()
     levels = [record.levelname for record in caplog.records]
     assert levels == ["ERROR", "INFO", "ERROR"]
+
+
+def test_one_call_finds_out_whether_redis_is_back() -> None:
+    """A Redis that hangs holds up one call at a time; the others pass while it is asked."""
+    clock = _Clock()
+    counter = RedisCounter("redis://localhost", clock=clock)
+    meanwhile: list[Any] = []
+
+    class Hanging:
+        asked = 0
+
+        def hit(self, *args: Any) -> bool:
+            self.asked += 1
+            if self.asked > 1:
+                meanwhile.extend(counter.hit(1, 60, "x") for _ in range(3))
+            raise StorageError(OSError("hangs"))
+
+    hanging = counter.__dict__["_limiter"] = Hanging()
+    assert counter.hit(1, 60, "x") is None
+    clock.now += counting.PAUSE
+    assert counter.hit(1, 60, "x") is None
+    assert (hanging.asked, meanwhile) == (2, [None] * 3)
 
 
 @pytest.mark.parametrize("url", ["http://localhost", "nonsense", "redis://h:port/0"])
