@@ -10,6 +10,7 @@ from django.db import models
 
 from core.context import current_context
 from core.rows.saving import RememberingPart
+from core.rows.values import could_be
 
 _LENGTH = 128
 
@@ -46,7 +47,7 @@ class ActorField(models.CharField):  # type: ignore[type-arg]  # not generic at 
 
     def get_db_prep_save(self, value: Any, connection: Any) -> Any:
         """Return what is stored. Raises ValidationError for a text that cannot be an id."""
-        if isinstance(value, str) and not (0 < len(value) <= _LENGTH and "\x00" not in value):
+        if isinstance(value, str) and not (0 < len(value) <= _LENGTH and could_be(self, value)):
             raise self._refused(value)
         return super().get_db_prep_save(value, connection)
 

@@ -124,7 +124,7 @@ def test_ids_of_every_kind_are_kept_as_text(given: Any) -> None:
     assert Contract.objects.filter(created_by=given).get() == contract
 
 
-@pytest.mark.parametrize("bad", ["", "x" * 129, "a\x00b", True, 1.5, ["a"]])
+@pytest.mark.parametrize("bad", ["", "x" * 129, "a\x00b", "\ud800", True, 1.5, ["a"]])
 def test_what_is_no_id_is_refused(bad: Any) -> None:
     """A value that cannot be a user's id is a ValidationError that names it; nothing is written."""
     refused = "_by must be a user or an id of 1 to 128 characters without NUL, got "

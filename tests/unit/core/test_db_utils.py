@@ -180,6 +180,15 @@ def test_from_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "hunter2" not in str(caught.value)
 
 
+@pytest.mark.parametrize("given", [URL, 5, {}])
+def test_other_arguments(given: Any) -> None:
+    """What is no reader, or no default, is refused without being repeated, by what to use."""
+    for call in (lambda: get_database_config(given), lambda: get_database_config(default=given)):
+        with pytest.raises(TypeError, match=r"must be of type .*from_url") as refused:
+            call()
+        assert "@" not in str(refused.value)
+
+
 def test_without_settings() -> None:
     """The functions run inside settings: they import and work where there are none."""
     script = (
