@@ -10,6 +10,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from celery import Celery
+from celery.backends.base import Backend
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy
 
@@ -174,6 +176,14 @@ def test_errors_travel_between_processes(error: AppException, again: Any) -> Non
     assert str(there) == str(error)
     assert vars(there) == vars(error)
     assert there.to_dict() == error.to_dict()
+
+
+def test_errors_in_a_result_as_json() -> None:
+    """Celery stores an error as JSON by class and text, and brings these back."""
+    results = Backend(Celery(set_as_current=False))
+    stored = results.prepare_exception(NotFoundError("No event 5", code="NO_EVENT"), "json")
+    there = results.exception_to_python(json.loads(json.dumps(stored)))
+    assert (type(there), str(there)) == (NotFoundError, "No event 5")
 
 
 def test_a_copy_has_details_of_its_own() -> None:

@@ -161,6 +161,17 @@ def test_related_managers(shelf: Shelf) -> None:
     assert titles(fetched.books.with_deleted()) == ["gone", "live"]
 
 
+def test_relations_to_one_row() -> None:
+    """A foreign key leads to its deleted row, and a one-to-one relation from both sides."""
+    shelf = Shelf.objects.create(label="a")
+    Novel.objects.create(title="n", shelf=shelf).delete()
+    shelf.delete()
+    book = Book.all_objects.get()
+    assert book.shelf == shelf
+    assert book.novel.book_ptr == book
+    assert Book.all_objects.select_related("shelf", "novel").get().novel.is_deleted
+
+
 def test_with_deleted_where_it_cannot_work() -> None:
     """After a slice or a union it says so instead of doing nothing."""
     with pytest.raises(TypeError, match="slice"):
