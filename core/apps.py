@@ -10,11 +10,11 @@ class CoreConfig(AppConfig):
 
     def ready(self) -> None:
         from core.checks import check_roles
-        from core.jwt.checks import check_tokens
         from core.logs.queries import watch_queries
         from core.middleware.order import check_order
         from core.middleware.security_checks import check_security_headers
         from core.middleware.tenant_checks import check_tenant
+        from core.middleware.token_checks import check_tokens
         from core.rows.relations import watch_relations
 
         watch_relations()

@@ -13,11 +13,6 @@ from django.db import connections
 
 from core.events.errors import LeaseExpired
 
-try:
-    from psycopg.pq import TransactionStatus
-except ImportError:  # pragma: no cover - the database is SQLite and no PostgreSQL client is there
-    TransactionStatus = None  # type: ignore[assignment,misc] # an optional part
-
 # Seconds that cancelling a statement may take.
 _PATIENCE = 2.0
 # Seconds after which an interruption comes again, as long as the block goes on all the same: it may
@@ -57,6 +52,9 @@ def _abandon_statements() -> None:
         native = connection.connection
         if connection.vendor != "postgresql" or native is None:
             continue
+        # Only here: it takes a while to import, and SQLite does without.
+        from psycopg.pq import TransactionStatus
+
         if native.info.transaction_status == TransactionStatus.ACTIVE:
             native.cancel_safe(timeout=_PATIENCE)
             # Django closes it at the end of the transaction, whose rollback finds it unusable.

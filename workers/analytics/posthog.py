@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from requests import exceptions as transport
-
 from core.events import Retry
 
 from .conf import conf
@@ -25,8 +23,9 @@ def send(batch: Sequence[dict[str, Any]]) -> None:
     Raises Retry when PostHog cannot be reached or is busy: that is not the batch's doing, so
     neither is it worth looking for a culprit in it. Raises APIError for anything else.
     """
-    # Importing the SDK takes a while; only who sends pays for it.
+    # Importing these takes a while; only who sends pays for it.
     from posthog.request import APIError, batch_post
+    from requests import exceptions as transport
 
     try:
         batch_post(conf.api_key, host=conf.host, timeout=conf.timeout, batch=batch)

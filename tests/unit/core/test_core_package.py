@@ -151,6 +151,18 @@ def test_httpx_is_left_to_who_needs_it(tmp_path: object) -> None:
     assert done.stdout.split() == ["False", "True", "False"], done.stderr
 
 
+@pytest.mark.parametrize("package", ["jwt", "posthog"])
+def test_a_package_is_left_to_who_needs_it(package: str, tmp_path: object) -> None:
+    """What takes a while to import is not imported for the sake of a check or a worker's task."""
+    done = run(
+        f"import django, sys; django.setup(); print({package!r} in sys.modules)",
+        DJANGO_SETTINGS_MODULE="config.settings",
+        ENV_FILE="/dev/null",
+        VAR_DIR=str(tmp_path),
+    )
+    assert done.stdout.split() == ["False"], done.stderr
+
+
 def test_a_broken_part_stops_the_process() -> None:
     """Nothing stands in for shared code that cannot be imported: the ImportError comes through."""
     script = "import sys; sys.modules['core.exceptions'] = None\nfrom core import NotFoundError"

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from core.exceptions import ConfigurationError
 from core.jwt import Key, key_ring
-from core.jwt.checks import check_tokens
+from core.middleware.token_checks import check_tokens
 from tests.unit.core.jwt.signing import SECRET, pem_of, private, public, setting
 
 WEAK_RSA = pem_of(rsa.generate_private_key(65537, 1024).public_key())

@@ -7,8 +7,6 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error
 
-from core.jwt.keys import read_keys
-
 _HINT = (
     'JWT_KEYS = {"2026-01": {"algorithm": "HS256", "key": "<at least 32 random characters>"}}; '
     "for RS256, ES256 and EdDSA `key` is the public key in PEM."
@@ -17,6 +15,9 @@ _HINT = (
 
 def check_tokens(app_configs: Any, **_: Any) -> list[CheckMessage]:
     """Report keys that cannot be used or are weak, and other settings of tokens."""
+    # Importing PyJWT takes a while; only who checks or verifies pays for it.
+    from core.jwt.keys import read_keys
+
     _, problems = read_keys()
     found: list[CheckMessage] = [
         Error(f"{name}: {text}.", hint=_HINT, id="core.E040") for name, text in problems.items()
