@@ -20,6 +20,8 @@ Order = str | Sequence[str] | None
 
 DEFAULT_SIZE = 20
 MAX_SIZE = 100
+# A text of more is read no further.
+_MOST_DIGITS = 18
 
 
 @dataclass(frozen=True, init=False)
@@ -216,8 +218,14 @@ def _window(rows: Rows[Row], params: PaginationParams) -> Rows[Row]:
 
 
 def _whole(name: str, value: object, most: int | None = None) -> int:
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 18:
-        value = int(value)
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        if len(value) <= _MOST_DIGITS:
+            value = int(value)
+        elif most is None:
+            raise ValidationError(
+                f"{name} must be a whole number from 1 on, of at most {_MOST_DIGITS} digits, "
+                f"got {shortened(value)}"
+            )
     require_whole(name, value, 1, most)
     assert isinstance(value, int)  # require_whole has seen to it
     return value

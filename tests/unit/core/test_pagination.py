@@ -73,6 +73,14 @@ class TestParams:
         with pytest.raises(ValidationError, match=f"{name} must be a whole number from 1"):
             PaginationParams(**{name: value})
 
+    def test_a_text_of_too_many_digits_is_told_so(self) -> None:
+        """It is a whole number from 1 on, so the message says what else is wrong."""
+        assert PaginationParams(page="9" * 18).page == 10**18 - 1
+        with pytest.raises(ValidationError, match=r"page .* of at most 18 digits, got '1000"):
+            PaginationParams(page=str(10**18))
+        with pytest.raises(ValidationError, match="size must be a whole number from 1 to 100, got"):
+            PaginationParams(size=str(10**18))
+
     def test_pages_have_a_largest_size(self) -> None:
         """More than 100 items are no page."""
         with pytest.raises(ValidationError, match="from 1 to 100, got 101"):
