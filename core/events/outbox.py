@@ -145,9 +145,11 @@ def record_with(
     """
     event = _new(signal, sender_label(sender), current_context(), payload)
     queues = _assign(signal, [event])
+    # Before, since without a transaction the statement ends with its commit.
+    began = time.monotonic()
     was_there, lowest = store_for(conf.database).insert_with(event, statement)
     if was_there:
-        _tell_after_commit([event], queues, lowest, deliver_here=False)
+        _tell_after_commit([event], queues, lowest, began, deliver_here=False)
     return was_there
 
 
@@ -221,21 +223,26 @@ def _foreign_transaction() -> str | None:
 
 def _write(events: Sequence[NewEvent], queues: set[str]) -> None:
     deliver_here = conf.inline
+    began = time.monotonic()
     lowest = store_for(conf.database).insert(events)
-    _tell_after_commit(events, queues, lowest, deliver_here=deliver_here)
+    _tell_after_commit(events, queues, lowest, began, deliver_here=deliver_here)
 
 
 def _tell_after_commit(
-    events: Sequence[NewEvent], queues: set[str], lowest: int | None, *, deliver_here: bool
+    events: Sequence[NewEvent],
+    queues: set[str],
+    lowest: int | None,
+    began: float,
+    *,
+    deliver_here: bool,
 ) -> None:
     if not queues:
         return
     alias = conf.database
-    recorded = time.monotonic()
 
     def tell() -> None:
         try:
-            if lowest is not None and time.monotonic() - recorded > _LATE:
+            if lowest is not None and time.monotonic() - began > _LATE:
                 # Claims may have gone past these rows while they could not be seen.
                 names = {route for event in events for route, _ in event.deliveries}
                 store_for(alias).reach_down(sorted(names), lowest)

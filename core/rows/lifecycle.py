@@ -20,7 +20,14 @@ from core.rows.announcements import (
 from core.rows.bulk import LifecycleManager
 from core.rows.changes import Changes, current, diff, names_of, snapshot, watched
 from core.rows.loading import LoadPart
-from core.rows.writing import Statement, Write, WritePart, is_joinable, is_known_before_insert
+from core.rows.writing import (
+    Statement,
+    Write,
+    WritePart,
+    is_joinable,
+    is_known_before_insert,
+    run,
+)
 
 Values = dict[str, Any]
 Loaded = tuple[Collection[str], Collection[Any]]
@@ -162,11 +169,10 @@ class LifecycleModel(LoadPart, WritePart):
             is_joinable(model)
             and (is_known_before_insert(model) or not is_new)
             and can_announce_with_row(model, using)
-            and not any(_is_expression(value) for value in self.__dict__.values())
         )
         is_alone = (
             joins
-            and not (begun or unknown)
+            and not (begun or unknown or _has_expressions(self))
             and transaction.get_autocommit(using)
             and _is_unheard(model)
         )
@@ -190,16 +196,20 @@ class LifecycleModel(LoadPart, WritePart):
 
     def _write(self, write: Write) -> Any:
         save = self._saving
-        if save is None or not save.joins or write.statement is None:
+        # Asked only now, since a receiver of `pre_save` may have set one.
+        joins = save is not None and save.joins and not _has_expressions(self)
+        # First of all, since here Django refuses values that the field cannot hold.
+        statement = write.statement() if joins else None
+        if save is None or statement is None:
             return super()._write(write)
         if write.creates:
-            self._insert_with_event(save, write.using, write.statement())
+            self._insert_with_event(save, write.using, statement)
             return []
         changes = self._news(save, write.update_fields, created=False)
         if changes:
-            found = announce_updated(self, changes, write.using, write.statement())
+            found = announce_updated(self, changes, write.using, statement)
         else:
-            found = super()._write(write)
+            found = run(statement, write.using)
         if not found and save.is_alone:
             raise _RowGone
         save.is_told = found
@@ -276,6 +286,10 @@ def _is_unheard(model: type[models.Model]) -> bool:
     """Tell whether nobody else hears of a save, whose work would belong to its transaction."""
     heard_by, asynchronously = post_save._live_receivers(model)
     return len(heard_by) + len(asynchronously) == 1 and not pre_save.has_listeners(model)
+
+
+def _has_expressions(instance: models.Model) -> bool:
+    return any(_is_expression(value) for value in instance.__dict__.values())
 
 
 def _is_expression(value: Any) -> bool:

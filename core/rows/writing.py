@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
-from django.db import models
+from django.core.exceptions import EmptyResultSet
+from django.db import connections, models
 from django.db.models import sql
 
 _WRITES = ("_do_update", "_do_insert")
@@ -27,8 +28,8 @@ class Write:
     creates: bool
     # Writes it as Django does and returns what Django returns.
     run: Callable[[], Any]
-    # Returns the statement, for who runs it in another way; None if there is none, or several.
-    statement: Callable[[], Statement] | None
+    # Returns the statement, for who runs it in another way; None if it takes none, or more.
+    statement: Callable[[], Statement | None]
 
 
 class WritePart(models.Model):
@@ -48,7 +49,7 @@ class WritePart(models.Model):
             values = [each for each in values if each[0].attname not in self._left_alone]
         usual = super()._do_update
         run = partial(usual, base_qs, using, pk_val, values, update_fields, *more)
-        statement = partial(_update, base_qs, pk_val, values) if values else None
+        statement = partial(_update, base_qs, pk_val, values)
         return self._write(Write(using, update_fields, False, run, statement))
 
     def _do_insert(
@@ -56,7 +57,7 @@ class WritePart(models.Model):
     ) -> Any:
         usual = super()._do_insert  # type: ignore[misc]  # the stubs leave it out
         run = partial(usual, manager, using, fields, returning_fields, raw)
-        statement = None if returning_fields else partial(_insert, self, using, fields)
+        statement = partial(_insert, self, using, fields, returning_fields)
         return self._write(Write(using, None, True, run, statement))
 
     def _stored_already(self, using: str) -> set[str]:
@@ -105,15 +106,32 @@ def _is_plain(field: models.Field[Any, Any]) -> bool:
     )
 
 
-def _update(rows: models.QuerySet[Any, Any], key: Any, values: Sequence[Any]) -> Statement:
+def run(statement: Statement, using: str) -> bool:
+    """Run a statement that writes one row; return whether there was one."""
+    with connections[using].cursor() as cursor:
+        cursor.execute(*statement)
+        return bool(cursor.rowcount)
+
+
+def _update(rows: models.QuerySet[Any, Any], key: Any, values: Sequence[Any]) -> Statement | None:
+    if not values:
+        return None
     query: Any = rows.filter(pk=key).query.chain(sql.UpdateQuery)
     query.add_update_fields(values)
     query.annotations = {}
-    statement: Statement = query.get_compiler(rows.db).as_sql()
+    try:
+        statement: Statement = query.get_compiler(rows.db).as_sql()
+    except EmptyResultSet:
+        # No row can be meant, as by a key beyond what its column holds.
+        return None
     return statement
 
 
-def _insert(row: models.Model, using: str, fields: Sequence[Any]) -> Statement:
+def _insert(
+    row: models.Model, using: str, fields: Sequence[Any], returning_fields: Any
+) -> Statement | None:
+    if returning_fields:
+        return None
     query = sql.InsertQuery(row._meta.concrete_model)
     query.insert_values(fields, [row])
     ((text, params),) = query.get_compiler(using).as_sql()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg._queries import PostgresQuery
+from psycopg.adapt import PyFormat
 
 if TYPE_CHECKING:
     from typing import Self
@@ -19,8 +20,26 @@ class BinaryCursor(psycopg.Cursor[Any]):
         return super().execute(query, params, binary=True, prepare=False, **options)
 
 
+class UntypedQuery(PostgresQuery):
+    """Parameters sent as text, whose types the server takes from the columns that they are for.
+
+    With types of their own, a statement would be prepared anew for each combination of values and
+    NULLs. And a number too large for the Int2 or Int4 that Django makes of it, psycopg cuts off.
+    """
+
+    __slots__ = ()
+
+    def dump(self, vars: Any) -> None:
+        """Fill in the parameters."""
+        self._want_formats = [PyFormat.TEXT] * len(vars)
+        super().dump(vars)
+        self.types = (0,) * len(vars)
+
+
 class PreparedCursor(psycopg.Cursor[Any]):
     """A cursor for prepared statements: parsing and planning cost an insert as much as running."""
+
+    _query_cls = UntypedQuery
 
     def execute(self, query: Any, params: Any = None, **options: Any) -> Self:
         connection = self.connection

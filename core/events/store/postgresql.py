@@ -108,10 +108,10 @@ class PostgresStore(Store):
 
     def _native(self, kind: type[psycopg.Cursor[Any]]) -> Any:
         """Return a cursor that lets the server bind parameters, seen by Django as its own are."""
-        connection = self.connection
-        connection.ensure_connection()
-        with connection.wrap_database_errors:
-            return connection._prepare_cursor(kind(connection.connection))
+        # Made by Django, which looks after the connection first and knows when tests forbid it.
+        cursor = self.connection.cursor()
+        cursor.cursor = kind(self.connection.connection)
+        return cursor
 
     def after(self, seconds: str) -> str:
         return f"statement_timestamp() + {seconds} * interval '1 second'"
@@ -126,7 +126,8 @@ class PostgresStore(Store):
 
     def insert(self, events: Sequence[NewEvent]) -> int | None:
         sql, params = insert_one(events[0]) if len(events) == 1 else insert_many(events)
-        return self._insert(sql, params, prepared=True)[1]
+        cursor = self._native(PreparedCursor if conf.prepared_statements else BinaryCursor)
+        return self._insert(cursor, sql, params)[1]
 
     def insert_with(
         self, event: NewEvent, statement: tuple[str, Sequence[Any]]
@@ -134,13 +135,14 @@ class PostgresStore(Store):
         # An update finds its row by an index or by reading the whole table, and must not keep the
         # plan from when that was small.
         plan_can_be_kept = statement[0].startswith("INSERT ")
-        sql, params = insert_with(event, statement)
-        rows, lowest = self._insert(sql, params, prepared=plan_can_be_kept)
+        is_prepared = plan_can_be_kept and conf.prepared_statements
+        # Otherwise a cursor of Django's, so that values become what Django makes of them.
+        cursor = self._native(PreparedCursor) if is_prepared else self.connection.cursor()
+        rows, lowest = self._insert(cursor, *insert_with(event, statement))
         return rows > 0, lowest
 
-    def _insert(self, sql: str, params: Sequence[Any], *, prepared: bool) -> tuple[int, int | None]:
-        kind = PreparedCursor if prepared and conf.prepared_statements else BinaryCursor
-        with self._native(kind) as cursor:
+    def _insert(self, cursor: Any, sql: str, params: Sequence[Any]) -> tuple[int, int | None]:
+        with cursor:
             cursor.execute(sql, params)
             row = cursor.fetchone() if cursor.description else None
             return cursor.rowcount, row[0] if row else None

@@ -7,19 +7,30 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import DatabaseError, IntegrityError, connection, connections, models, transaction
-from django.db.models import F
+from django.db import (
+    DatabaseError,
+    DataError,
+    IntegrityError,
+    connection,
+    connections,
+    models,
+    transaction,
+)
+from django.db.models import F, Value
+from django.db.models.functions import Upper
 from django.db.models.signals import post_save, pre_save
-from django.test import override_settings
+from django.test import SimpleTestCase, override_settings
+from django.test.testcases import DatabaseOperationForbidden
 from django.test.utils import CaptureQueriesContext
 from django.utils.safestring import mark_safe
 
-from core.events import EventPayloadError, deliver_pending, muted
-from core.events.models import Delivery
+from core.events import EventPayloadError, deliver_pending, muted, outbox
+from core.events.models import Delivery, RouteState
 from core.signals import model_created, model_updated
 from core.tenancy import set_current_tenant
 from tests.sample.models import (
@@ -36,7 +47,14 @@ from tests.sample.models import (
     Specimen,
     Ticket,
 )
-from tests.unit.core.events.support import Undone, raising, record_route, recorded, wait_until
+from tests.unit.core.events.support import (
+    Undone,
+    only_delivery,
+    raising,
+    record_route,
+    recorded,
+    wait_until,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True, available_apps=["core.events", "tests.sample"])
 
@@ -232,6 +250,22 @@ def test_expressions() -> None:
     assert names(Headline) == ["model.created", "model.updated"]
 
 
+def test_expressions_of_a_receiver() -> None:
+    """What a receiver of `pre_save` leaves to the database is announced as it came out."""
+
+    def refine(instance: LoudSpecimen, **kwargs: Any) -> None:
+        instance.integer = F("integer") + 1 if instance.integer else 1
+        instance.word = Upper(Value("word"))
+
+    with connected(pre_save, refine, LoudSpecimen):
+        specimen = LoudSpecimen.objects.get(pk=LoudSpecimen.objects.create().pk)
+        specimen.text = "new"
+        specimen.save()
+    (_, created), (_, updated) = said(LoudSpecimen)
+    assert (created["integer"], created["word"]) == ([None, 1], [None, "WORD"])
+    assert updated == {"integer": [1, 2], "text": ["", "new"]}
+
+
 @pytest.mark.parametrize("model", [Careful, Numbered])
 def test_models_that_are_written_in_their_own_way(model: Any) -> None:
     """`select_on_save` and a model's own `_do_update` still decide what is stored."""
@@ -306,13 +340,43 @@ def test_values_are_stored_as_django_stores_them(row: dict[str, Any]) -> None:
 
 
 @pytest.mark.postgres
-def test_it_occurs_when_the_row_is_written() -> None:
-    """A save that waited for another transaction is dated when it was its turn."""
-    shelf = Shelf.objects.get(pk=Shelf.objects.create(label="a").pk)
-    shelf.label = "b"
+@pytest.mark.parametrize("prepared", [True, False])
+def test_numbers_that_the_column_cannot_hold(prepared: bool, settings: Any) -> None:
+    """They are refused as Django's own save refuses them, and not cut off."""
+    settings.EVENTS_PREPARED_STATEMENTS = prepared
+    for model in (QuietSpecimen, LoudSpecimen):
+        changed = model.objects.create()
+        for row in ({"small": 40_000}, {"integer": 2**31}, {"big": 2**63}, {"count": 2**200}):
+            for each in (model.objects.get(pk=changed.pk), model()):
+                for name, value in row.items():
+                    setattr(each, name, value)
+                with pytest.raises(DataError, match="out of range"):
+                    each.save()
+    assert names(LoudSpecimen) == ["model.created"]
 
-    def save() -> None:
-        shelf.save()
+
+def test_values_that_the_field_cannot_hold() -> None:
+    """The error is the one that Django's own save raises."""
+    for model in (QuietSpecimen, LoudSpecimen):
+        changed = model.objects.get(pk=model.objects.create().pk)
+        changed.integer = "many"  # type: ignore[assignment]
+        for each in (changed, model(integer="many")):
+            with pytest.raises(ValueError, match="Field 'integer' expected a number"):
+                each.save()
+
+
+def test_keys_that_no_row_can_have() -> None:
+    """No row is found by a key that its column cannot hold."""
+    with pytest.raises(DatabaseError, match="did not affect any rows"):
+        Ticket(pk=2**70, seat="1").save(force_update=True)
+
+
+@contextmanager
+def waiting(save: Callable[[], Any], lock: Any) -> Iterator[None]:
+    """Lock these rows, and let somebody save who has to wait for them until the block ends."""
+
+    def work() -> None:
+        save()
         connections.close_all()
 
     def waits() -> Any:
@@ -320,17 +384,76 @@ def test_it_occurs_when_the_row_is_written() -> None:
             cursor.execute("SELECT 1 FROM pg_locks WHERE NOT granted")
             return cursor.fetchone()
 
-    saving = threading.Thread(target=save)
+    saving = threading.Thread(target=work)
     with transaction.atomic():
-        Shelf.objects.select_for_update().get()
+        lock.select_for_update().get()
         saving.start()
         wait_until(waits)
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT clock_timestamp()")
-            (released,) = cursor.fetchone()
+        yield
     saving.join()
+
+
+@pytest.mark.postgres
+def test_it_occurs_when_the_row_is_written() -> None:
+    """A save that waited for another transaction is dated when it was its turn."""
+    shelf = Shelf.objects.get(pk=Shelf.objects.create(label="a").pk)
+    shelf.label = "b"
+    with waiting(shelf.save, Shelf.objects), connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        (released,) = cursor.fetchone()
     (event,) = recorded(name="model.updated")
     assert event.occurred_at > released
+
+
+@pytest.mark.postgres
+def test_a_commit_that_comes_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Claims go back to a delivery whose statement committed long after it got its id."""
+    book = Book.objects.create(title="b")
+    record_route("model.created", name="late")
+    RouteState.objects.update_or_create(name="late", defaults={"floor": 2**40})
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(outbox, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    # The foreign key is checked when the statement commits, and waits for the book.
+    with waiting(Page(book_id=book.pk, number=1).save, Book.objects):
+        clock.now = 10.0
+    assert RouteState.objects.get(name="late").floor == only_delivery().pk
+
+
+@pytest.mark.postgres
+def test_a_connection_that_broke_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where Django checks a connection before it is used again, a save does not fail for it."""
+    monkeypatch.setitem(connection.settings_dict, "CONN_HEALTH_CHECKS", True)
+    monkeypatch.setitem(connection.settings_dict, "CONN_MAX_AGE", None)
+    connection.close()
+    shelf = Shelf.objects.get(pk=Shelf.objects.create(label="a").pk)
+    other = connection.copy()
+    with other.cursor() as cursor:
+        pid = connection.connection.info.backend_pid
+        cursor.execute("SELECT pg_terminate_backend(%s, 10000)", [pid])
+    other.close()
+    # As at the beginning of a request.
+    connection.close_if_unusable_or_obsolete()
+    shelf.label = "b"
+    shelf.save()
+    assert names(Shelf) == ["model.created", "model.updated"]
+    monkeypatch.undo()
+    connection.close()
+
+
+def test_where_the_database_is_forbidden() -> None:
+    """A test without a database cannot write to it through a connection that is open already."""
+
+    class WithoutDatabase(SimpleTestCase):
+        pass
+
+    Shelf.objects.create(label="a")
+    WithoutDatabase.setUpClass()
+    try:
+        with pytest.raises(DatabaseOperationForbidden):
+            Shelf(label="b").save()
+    finally:
+        WithoutDatabase.doClassCleanups()
+    assert names(Shelf) == ["model.created"]
 
 
 @pytest.mark.postgres

@@ -8,6 +8,7 @@ import pytest
 from django.db import connection
 
 from core.events import EventSignal, deliver_pending
+from tests.sample.models import LoudSpecimen
 from tests.unit.core.events.support import record_route
 
 pytestmark = [
@@ -34,6 +35,14 @@ def test_recording_is_prepared_and_nothing_else() -> None:
     assert statements
     assert all(" INSERT INTO signalbox_events_delivery" in each for each in statements)
     assert connection.connection.prepare_threshold is None
+
+
+def test_one_statement_for_all_rows_of_a_model() -> None:
+    """Which values a new row has, and which it has not, makes no other statement of it."""
+    before = len(prepared())
+    for values in ({}, {"integer": 1}, {"integer": 2**31 - 1, "flag": True}, {"ratio": 1.5}):
+        LoudSpecimen(**values).save()
+    assert len(prepared()) == before + 1
 
 
 def test_a_pooler_that_mixes_sessions_gets_no_prepared_statements(settings: Any) -> None:
