@@ -13,7 +13,8 @@ from .models import RequestLog, RequestLogLoss
 class RequestLogAdmin(ReadOnlyAdmin):
     """Lists requests, newest first; the search takes a correlation id or a user id."""
 
-    list_display = ("at", "method", "path", "status", "duration_ms", "user_id", "correlation_id")
+    # The path at the end: a long one would push the others out of the page.
+    list_display = ("at", "method", "status", "duration_ms", "user_id", "correlation_id", "path")
     list_filter = ("at",)
     # Exact, not "=", which ignores case and so the index.
     search_fields = ("correlation_id__exact", "user_id__exact")

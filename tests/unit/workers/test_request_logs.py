@@ -266,6 +266,7 @@ def test_the_admin_finds_requests_and_changes_none(client: Client, query: str) -
     page = client.get(f"/admin/signalbox_logs/requestlog/{query}").content.decode()
     assert "/api/tickets/5" in page
     assert ("/other" in page) == (not query)
+    assert page.index("field-correlation_id") < page.index("field-path"), "the longest is last"
     assert client.get("/admin/signalbox_logs/requestlog/add/").status_code == 403
     pk = RequestLog.objects.first().pk
     assert client.get(f"/admin/signalbox_logs/requestlog/{pk}/change/").status_code == 200
