@@ -34,7 +34,7 @@ class PlatformFeeConfig(TimeStampedModel):
     Use the class methods: they cost no query as a rule. Amounts may be Decimal, int, str or float
     (taken as it prints); results are rounded once, half up, to cents. With `at`, a datetime with a
     time zone, they use the fee that was in force then or, by what is planned, will be; that costs
-    two queries. Before the first change on record that is the percentage which it replaced.
+    three queries at most. Before the first change on record that is the percentage it replaced.
     """
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=ONLY_ID, editable=False)

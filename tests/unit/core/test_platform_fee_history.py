@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from datetime import timezone as fixed_zone
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.core.cache import cache
 from django.core.exceptions import ValidationError as DjangoValidationError
+from django.core.management import call_command
 from django.db import InternalError, ProgrammingError, connection, transaction
 from django.utils import timezone
 
@@ -117,6 +119,18 @@ class TestHistory:
         with refused, transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(statement.format("platform_fee_change"))
 
+    def test_it_moves_to_another_database(self, tmp_path: Path) -> None:
+        """What `dumpdata` wrote, `loaddata` puts into an empty table."""
+        change("12.00")
+        change("13.00")
+        before, dump = history(), str(tmp_path / "fee.json")
+        call_command("dumpdata", "core", output=dump)
+        with connection.cursor() as cursor:
+            empty = "TRUNCATE" if connection.vendor == "postgresql" else "DELETE FROM"
+            cursor.execute(f"{empty} platform_fee_change")
+        call_command("loaddata", dump, verbosity=0)
+        assert history() == before
+
     def test_a_clock_that_was_set_back(self) -> None:
         """A change is never effective before the one that it follows."""
         now = recorded(("10.00", "11.00", -HOUR))
@@ -162,10 +176,12 @@ class TestAt:
         assert PlatformFeeConfig.calculate_final_price("100", at=then) == Decimal(120)
 
     def test_its_cost(self, django_assert_num_queries: Any) -> None:
-        """It asks the database, with two queries."""
+        """It asks the database, with two queries; with three where no change was made before."""
         now = recorded(("10.00", "11.00", HOUR))
         with django_assert_num_queries(2):
             fee(now)
+        with django_assert_num_queries(3):
+            fee(now - 2 * HOUR)
 
     @pytest.mark.parametrize(
         "at", [datetime(2026, 1, 1), "2026-01-01", 0, datetime.now().date(), TOO_LATE, TOO_EARLY]
