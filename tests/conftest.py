@@ -9,11 +9,13 @@ from django.db import connections
 from django.test import TransactionTestCase
 
 from tests import services
+from tests.flush import sql_flush
 
 # What a power cut would take is no loss here.
 SQLITE_IN_TESTS = "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF"
 POSTGRES_IN_TESTS = "-c synchronous_commit=off"
 DATABASE_FIXTURES = {"db", "transactional_db", "postgres_url"}
+SYSTEM = "pytest.mark.system"
 MISSING = pytest.StashKey[dict[str, list[str]]]()
 
 
@@ -42,6 +44,13 @@ def pytest_configure(config: pytest.Config) -> None:
     app.conf.broker_url = "memory://"
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Spare the run of the few system tests the import of all files without any."""
+    if config.getoption("--system") != "only" or not collection_path.match("test_*.py"):
+        return None
+    return not _names_system_tests(collection_path) or None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     vendor = connections["default"].vendor
     other = {"postgresql": "sqlite", "sqlite": "postgres"}[vendor]
@@ -49,11 +58,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.getoption("--only-database"):
         dropped += [item for item in items if not _uses_database(item)]
     if (part := config.getoption("--system")) != "all":
-        wanted = part == "only"
-        dropped += [item for item in items if bool(item.get_closest_marker("system")) != wanted]
+        system = [item for item in items if item.get_closest_marker("system")]
+        if unnamed := [item.nodeid for item in system if not _names_system_tests(item.path)]:
+            raise pytest.UsageError(f"{SYSTEM} has to be written in the file of {unnamed[0]}")
+        dropped += system if part == "none" else list(set(items) - set(system))
     left_out = set(dropped)
     config.hook.pytest_deselected(items=list(left_out))
     items[:] = [item for item in items if item not in left_out]
+
+
+def _names_system_tests(path: Path) -> bool:
+    return SYSTEM in path.read_text()
 
 
 def _uses_database(item: pytest.Item) -> bool:
@@ -105,6 +120,7 @@ def django_db_modify_db_settings(workdir: Path) -> None:
     else:
         settings["TEST"]["NAME"] = f"test_{settings['NAME']}_{os.getpid()}"
         settings["OPTIONS"] = settings["OPTIONS"] | {"options": POSTGRES_IN_TESTS}
+        type(connections["default"].ops).sql_flush = sql_flush
 
 
 @pytest.fixture(scope="session")
