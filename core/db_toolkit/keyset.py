@@ -13,6 +13,7 @@ from django.core.exceptions import ValidationError as FieldValueError
 from django.core.signing import BadSignature, Signer
 from django.db import models
 from django.db.models import Q
+from django.db.models.query import ModelIterable
 
 from core.db_toolkit.pagination import (
     DEFAULT_SIZE,
@@ -80,6 +81,8 @@ class Keyset(Generic[Row]):
 
     def __init__(self, rows: Rows[Row], order_by: Order, size: int) -> None:
         require_queryset(rows)
+        if not issubclass(rows._iterable_class, ModelIterable):
+            raise TypeError("keyset pages need instances of the model, not values() of it")
         self._rows = rows
         self._size = PaginationParams(size=size).size
         self._terms = self._with_key(names_in(order_by) or rows.model._meta.ordering)

@@ -113,6 +113,9 @@ def refuse_shape(field: Any, value: Any) -> None:
     elif isinstance(value, UUID) and isinstance(field, _COUNTS):
         # Django would take it for a number of 39 digits.
         raise ValueError("a number is needed")
+    elif isinstance(value, int) and isinstance(field, models.UUIDField):
+        # Django would make one of its bits.
+        raise ValueError("a UUID is needed")
     elif isinstance(field, models.BinaryField) and not isinstance(value, _BYTES):
         raise ValueError("bytes are needed")
     elif isinstance(field, models.FileField) and not isinstance(value, File):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from django.core.exceptions import ValidationError as InvalidValue
 from django.db import models, router, transaction
 from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.generics import GenericAPIView
@@ -13,6 +12,7 @@ from rest_framework.request import Request, clone_request
 from rest_framework.response import Response
 
 from core.helpers import shortened
+from core.rows.values import REFUSED_VALUES, clean
 
 
 class BulkActionMixin(GenericAPIView[Any]):
@@ -79,7 +79,7 @@ class BulkActionMixin(GenericAPIView[Any]):
         for item in given:
             try:
                 ids.append(_key(key, item))
-            except InvalidValue:
+            except REFUSED_VALUES:
                 bad.append(shortened(item))
         if bad:
             raise ValidationError({"ids": [f"{', '.join(bad)}: not an id of this kind"]})
@@ -96,8 +96,6 @@ class BulkActionMixin(GenericAPIView[Any]):
 
 def _key(field: Any, item: Any) -> Any:
     # Django would take 1.9 and True for 1.
-    if isinstance(item, bool) or not isinstance(item, str | int) or "\x00" in str(item):
-        raise InvalidValue("not an id")
-    key = field.to_python(item)
-    field.run_validators(key)
-    return key
+    if isinstance(item, bool) or not isinstance(item, str | int):
+        raise ValueError("not an id")
+    return clean(field, item)

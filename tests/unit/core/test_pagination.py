@@ -319,6 +319,13 @@ def test_only_querysets_have_pages(rows: Any) -> None:
             pages(rows)
 
 
+@pytest.mark.parametrize("rows", [Shelf.objects.values("label"), Shelf.objects.values_list()])
+def test_keyset_pages_are_of_rows(rows: Any) -> None:
+    """Values are refused at once, not when a page is the first that has another behind it."""
+    with pytest.raises(TypeError, match=r"not values\(\)"):
+        keyset_page(rows)
+
+
 @pytest.mark.parametrize("params", [None, 1, "1", {"page": 1}, (1, 20)])
 def test_a_page_is_asked_for_by_its_parameters(params: Any) -> None:
     """What is no `PaginationParams` is refused by name, whichever way the page is read."""

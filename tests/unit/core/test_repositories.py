@@ -254,6 +254,7 @@ class TestReading:
             ("address", 5),
             ("integer", Decimal("1.5")),
             ("integer", 1.5),
+            ("token", 5),
             ("flag", Decimal("sNaN")),
             pytest.param("flag", 10**5000, id="flag-too long"),
             pytest.param("token", 10**5000, id="token-too long"),

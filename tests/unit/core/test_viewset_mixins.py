@@ -293,6 +293,7 @@ def test_unknown_actions(accounts: list[Account], kind: str) -> None:
         {"ids": [True]},
         {"ids": [1.5]},
         {"ids": [-1]},
+        {"ids": [7]},
         {"ids": [[]]},
         {"ids": ["\x00"]},
         {"ids": ["9" * 5000]},
