@@ -229,7 +229,7 @@ def test_the_cost_of_an_update(books: list[Book]) -> None:
     assert len(kinds) <= (2 if connection.vendor == "postgresql" else 3)
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, available_apps=["core.events", "tests.sample"])
 class TestTransactions:
     """Rows and events share a fate."""
 

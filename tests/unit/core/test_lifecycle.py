@@ -454,7 +454,7 @@ def test_broken_text_does_not_fail_the_save() -> None:
     assert texts["sample.page"] in (f"Page ({page.pk})", "1 of b")
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, available_apps=["core.events", "tests.sample"])
 class TestTransactions:
     """The row and its event share a fate."""
 

@@ -383,7 +383,7 @@ def test_in_an_event_loop() -> None:
     async_to_sync(run)(Book.objects.create(title="t"))
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, available_apps=["core.events", "tests.sample"])
 class TestAtOnce:
     """Threads with connections of their own."""
 

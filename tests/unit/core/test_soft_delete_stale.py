@@ -128,7 +128,7 @@ def test_a_row_that_is_gone_is_stored_anew() -> None:
     assert Draft.objects.get() == draft
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, available_apps=["core.events", "tests.sample"])
 class TestCommitted:
     """With transactions that end."""
 

@@ -19,7 +19,9 @@ from core.transactions import Session, TransactionManager
 from tests.sample.models import Account
 
 pytestmark = pytest.mark.django_db
-with_real_commits = pytest.mark.django_db(transaction=True)
+with_real_commits = pytest.mark.django_db(
+    transaction=True, available_apps=["core.events", "tests.sample"]
+)
 
 happened = EventSignal("sample.happened_in_a_transaction")
 

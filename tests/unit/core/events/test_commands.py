@@ -23,7 +23,15 @@ from core.events.moments import InvalidMoment, parse_moment
 from core.events.state import State
 from core.events.tally import Tally
 
-from .support import Recorder, deliveries, make_due, only_delivery, record_route, settled
+from .support import (
+    Recorder,
+    committing,
+    deliveries,
+    make_due,
+    only_delivery,
+    record_route,
+    settled,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -305,7 +313,7 @@ def test_work_serves_the_chosen_queues(paid: EventSignal) -> None:
     assert list(run_json("work", "--once", "--queues", "qa", "--queues", "qc")["routes"]) == ["c"]
 
 
-@pytest.mark.django_db(transaction=True)
+@committing
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_work_goes_on_until_a_signal(
     paid: EventSignal, calls: Recorder, number: signal.Signals
@@ -323,7 +331,7 @@ def test_work_goes_on_until_a_signal(
     assert signal.getsignal(number) == former
 
 
-@pytest.mark.django_db(transaction=True)
+@committing
 def test_work_retries_what_failed(paid: EventSignal, settings: Any) -> None:
     """The loop delivers what comes due while it runs, which is what inline mode needs."""
     settings.EVENTS_MODE = "inline"

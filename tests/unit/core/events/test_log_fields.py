@@ -13,9 +13,9 @@ from core.context import bound_fields, current_context, current_fields
 from core.events import Event, EventSignal, deliver_pending
 from core.logs import parse_line
 from core.logs.formatter import LineFormatter
-from tests.unit.core.events.support import record_route
+from tests.unit.core.events.support import committing, record_route
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = committing
 
 
 class Lines(logging.Handler):

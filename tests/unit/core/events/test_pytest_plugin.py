@@ -10,7 +10,7 @@ import pytest
 from core.events import Event, EventSignal, SignalRegistry, registry
 from core.events.models import EventRecord
 
-from .support import record_route
+from .support import committing, record_route
 
 pytest_plugins = ["core.events.pytest_plugin"]
 
@@ -85,7 +85,7 @@ def test_temporary_routes_are_removed(leftovers: None, temporary_routes: SignalR
     assert {route.name for route in registry.routes()} == {"before", "during"}
 
 
-@pytest.mark.django_db(transaction=True)
+@committing
 def test_wakeups_are_noted_and_not_sent(paid: EventSignal, wakeups: list[set[str]]) -> None:
     """The queues that would be woken are in the list."""
     record_route(paid, queue="audit")

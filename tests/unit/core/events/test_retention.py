@@ -18,7 +18,7 @@ from core.events.replay import replay
 from core.events.retention import prune
 from core.events.selection import Selection
 
-from .support import in_threads, record_route, wait_until
+from .support import committing, in_threads, record_route, wait_until
 
 pytestmark = pytest.mark.django_db
 
@@ -104,7 +104,7 @@ def test_zero_days_keep_everything(paid: EventSignal) -> None:
     assert prune(days=0).events == 0
 
 
-@pytest.mark.django_db(transaction=True)
+@committing
 def test_replay_and_prune_exclude_each_other(paid: EventSignal) -> None:
     """No event goes while a replay gives it a delivery, which would then have lost its event."""
     record_route(paid)
