@@ -24,9 +24,9 @@ from core.rows.writing import (
     Statement,
     Write,
     WritePart,
+    execute,
     is_joinable,
     is_known_before_insert,
-    run,
 )
 
 Values = dict[str, Any]
@@ -209,7 +209,7 @@ class LifecycleModel(LoadPart, WritePart):
         if changes:
             found = announce_updated(self, changes, write.using, statement)
         else:
-            found = run(statement, write.using)
+            found = execute(statement, write.using)
         if not found and save.is_alone:
             raise _RowGone
         save.is_told = found

@@ -106,7 +106,7 @@ def _is_plain(field: models.Field[Any, Any]) -> bool:
     )
 
 
-def run(statement: Statement, using: str) -> bool:
+def execute(statement: Statement, using: str) -> bool:
     """Run a statement that writes one row; return whether there was one."""
     with connections[using].cursor() as cursor:
         cursor.execute(*statement)
