@@ -29,6 +29,8 @@ STOPPED = 124
 NO_TESTS = 5
 MISSING_SERVICE = re.compile(r"needs \w+: ")
 ON_SQLITE = {"DATABASE_URL": ""}
+# The many processes that tests start would each compile the same modules anew.
+WITH_BYTECODE = {"PYTHONDONTWRITEBYTECODE": ""}
 
 
 @dataclass
@@ -69,7 +71,7 @@ class Run:
         with self._output.open("wb") if self._output else nullcontext() as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "pytest", f"--junitxml={self._report}", *arguments],
-                env={**os.environ, "ENV_FILE": os.devnull, **environment},
+                env={**os.environ, **WITH_BYTECODE, "ENV_FILE": os.devnull, **environment},
                 stdout=output,
                 stderr=output,
             )
