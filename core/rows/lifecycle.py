@@ -201,18 +201,19 @@ class LifecycleModel(LoadPart, WritePart):
         # First of all, since here Django refuses values that the field cannot hold.
         statement = write.statement() if joins else None
         if save is None or statement is None:
-            return super()._write(write)
-        if write.creates:
+            found = super()._write(write)
+        elif write.creates:
             self._insert_with_event(save, write.using, statement)
             return []
-        changes = self._news(save, write.update_fields, created=False)
-        if changes:
-            found = announce_updated(self, changes, write.using, statement)
         else:
-            found = execute(statement, write.using)
-        if not found and save.is_alone:
+            changes = self._news(save, write.update_fields, created=False)
+            if changes:
+                found = announce_updated(self, changes, write.using, statement)
+            else:
+                found = execute(statement, write.using)
+            save.is_told = found
+        if save is not None and save.is_alone and not (found or write.creates):
             raise _RowGone
-        save.is_told = found
         return found
 
     def _insert_with_event(self, save: _Save, using: str, statement: Statement) -> None:

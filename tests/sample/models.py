@@ -417,6 +417,13 @@ class QuietSpecimen(Specimen):
     """One that is saved by Django alone."""
 
 
+class Marker(LifecycleModel):
+    """A row of nothing but its key."""
+
+    def __str__(self) -> str:
+        return f"marker {self.pk}"
+
+
 class CapitalsField(models.CharField):  # type: ignore[type-arg]  # not generic at run time
     """Text that the database turns into capitals."""
 

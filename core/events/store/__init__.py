@@ -5,16 +5,18 @@ from __future__ import annotations
 from functools import cache
 
 from django.db import connections
+from django.utils.module_loading import import_string
 
 from core.events.errors import SettingsError
 from core.events.store.base import Store
-from core.events.store.postgresql import PostgresStore
 from core.events.store.rows import Claimed, Due, Lapsed, Release, Scope, Want
-from core.events.store.sqlite import SqliteStore
 
 __all__ = ["Claimed", "Due", "Lapsed", "Release", "Scope", "Store", "Want", "store_for"]
 
-_STORES: dict[str, type[Store]] = {"postgresql": PostgresStore, "sqlite": SqliteStore}
+_STORES = {
+    "postgresql": "core.events.store.postgresql.PostgresStore",
+    "sqlite": "core.events.store.sqlite.SqliteStore",
+}
 
 
 @cache
@@ -29,4 +31,6 @@ def store_for(alias: str) -> Store:
             f"the database {alias!r} is {vendor}; events live on PostgreSQL or SQLite: "
             "point EVENTS_DATABASE to such an alias"
         )
-    return _STORES[vendor](alias)
+    # Only here, since psycopg takes a while to import and SQLite needs none of it.
+    store: type[Store] = import_string(_STORES[vendor])
+    return store(alias)

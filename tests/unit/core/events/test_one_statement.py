@@ -39,6 +39,7 @@ from tests.sample.models import (
     Headline,
     Invoice,
     LoudSpecimen,
+    Marker,
     Numbered,
     Page,
     QuietSpecimen,
@@ -142,6 +143,18 @@ def test_a_row_that_somebody_removed() -> None:
         setattr(row, field, "c")
         row.save()
         assert said(type(row))[2:] == [("model.updated", {field: ["b", "c"]})]
+
+
+def test_a_removed_row_of_nothing_but_a_key() -> None:
+    """Where there is nothing to update, the row that is inserted and its event are still one."""
+    marker = Marker.objects.get(pk=Marker.objects.create().pk)
+    Marker._base_manager.filter(pk=marker.pk)._raw_delete("default")  # type: ignore[attr-defined]
+    with statements() as kinds:
+        marker.save()
+    assert Marker.objects.get() == marker
+    assert names(Marker) == ["model.created"] * 2
+    writes = [kind for kind in kinds if kind != "SELECT"]
+    assert (writes[0], writes[-1]) == ("BEGIN", "COMMIT")
 
 
 def test_a_removed_row_without_news() -> None:
