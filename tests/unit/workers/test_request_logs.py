@@ -264,9 +264,9 @@ def test_the_admin_finds_requests_and_changes_none(client: Client, query: str) -
     client.force_login(get_user_model().objects.create_superuser("root"))
     sinks.write_table([record(), record(correlation_id="other", user_id="8", path="/other")])
     page = client.get(f"/admin/signalbox_logs/requestlog/{query}").content.decode()
-    assert "/api/tickets/5" in page
-    assert ("/other" in page) == (not query)
-    assert page.index("field-correlation_id") < page.index("field-path"), "the longest is last"
+    # A long path can be broken, so that it pushes no column out of the page.
+    assert "/<wbr>api/<wbr>tickets/<wbr>5<" in page
+    assert ("GET /<wbr>other" in page) == (not query)
     assert client.get("/admin/signalbox_logs/requestlog/add/").status_code == 403
     pk = RequestLog.objects.first().pk
     assert client.get(f"/admin/signalbox_logs/requestlog/{pk}/change/").status_code == 200
