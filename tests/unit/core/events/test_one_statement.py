@@ -301,12 +301,12 @@ def test_the_text_may_follow_relations() -> None:
 
 def test_columns_that_are_left_alone() -> None:
     """Marks of deletion and a tenant that somebody changed meanwhile stay as they are."""
-    set_current_tenant("a")
-    invoice = Invoice.objects.get(pk=Invoice.objects.create(slug="1").pk)
-    Invoice.objects.get().delete()
-    Invoice.all_objects.update(tenant_id="b")
-    invoice.slug = "2"
-    invoice.save()
+    with set_current_tenant("a"):
+        invoice = Invoice.objects.get(pk=Invoice.objects.create(slug="1").pk)
+        Invoice.objects.get().delete()
+        Invoice.all_objects.update(tenant_id="b")
+        invoice.slug = "2"
+        invoice.save()
     row = Invoice.all_objects.get()
     assert (row.slug, row.is_deleted, row.tenant_id) == ("2", True, "b")
     assert said(Invoice)[-1] == ("model.updated", {"slug": ["1", "2"]})
