@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from django.middleware.csrf import get_token
 from django.template import engines
 from django.template.response import TemplateResponse
 from django.test import AsyncRequestFactory, RequestFactory
+from django.utils import timezone, translation
 from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 from rest_framework.test import APIRequestFactory, force_authenticate
@@ -377,3 +379,17 @@ def test_roles_of_the_context_are_kept_apart() -> None:
     for roles in (("admin",), ("guest",)):
         with using_context(Context(actor_id="1", roles=roles)):
             assert decorated(factory.get("/page")).content.decode() == roles[0]
+
+
+@pytest.mark.parametrize(
+    "here", [partial(translation.override, "de"), partial(timezone.override, "Asia/Tokyo")]
+)
+def test_languages_and_time_zones_are_kept_apart(here: Any) -> None:
+    """A text or a time that was made for one reader is not shown to another."""
+    view = Counted()
+    decorated = cached(view)
+    for _ in range(2):
+        decorated(factory.get("/"))
+        with here():
+            decorated(factory.get("/"))
+    assert view.calls == 2

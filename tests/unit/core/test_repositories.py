@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
 from functools import partial
@@ -46,6 +47,7 @@ from tests.sample.models import (
     Stamped,
     Ticket,
 )
+from tests.unit.core.events.support import wait_until
 
 
 class _Awaited:
@@ -472,6 +474,35 @@ class TestUpdating:
                 shelves.update(shelf.pk, data)
         assert shelves.update(shelf.pk, {"label": "b", "id": shelf.pk}).label == "b"
         assert Shelf.objects.count() == 2
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True, available_apps=["core", "core.events", "tests.sample"])
+def test_an_update_waits_for_another() -> None:
+    """The row is locked before it is read, so nothing that changes meanwhile is written over."""
+    pk = QuietSpecimen.objects.create(word="old", integer=1).pk
+
+    def update() -> None:
+        try:
+            BaseRepository(QuietSpecimen).update(pk, {"word": "new"})
+        finally:
+            connection.close()
+
+    def is_waiting() -> bool:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT 1 FROM pg_locks"
+                " WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
+            )
+            return cursor.fetchone() is not None
+
+    with ThreadPoolExecutor() as pool:
+        with transaction.atomic():
+            QuietSpecimen.objects.filter(pk=pk).update(integer=2)
+            updating = pool.submit(update)
+            wait_until(is_waiting)
+        updating.result(timeout=10)
+    assert QuietSpecimen.objects.values_list("word", "integer").get() == ("new", 2)
 
 
 class TestDeleting:

@@ -12,6 +12,7 @@ from uuid import UUID
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 from celery import Celery
+from celery.signals import task_postrun, task_prerun
 from django.db import models, transaction
 from django.http import HttpRequest, HttpResponse
 from django.test import Client
@@ -141,8 +142,9 @@ class TestTenantContext:
             assert current_context().roles == ()
         with event_context(tenant="b"):
             assert current_context().roles == ()
-        set_current_tenant("b")
-        assert get_tenant_context() == TenantContext("b", "user")
+        with set_current_tenant("b"):
+            assert get_tenant_context() == TenantContext("b", "user")
+        assert current_context().roles == ("admin",), "they are back with their tenant"
 
     def test_without_a_user_the_actor_stays(self) -> None:
         """Entering a tenant does not forget who acts."""
@@ -204,8 +206,14 @@ class TestWhoSeesIt:
             EventSignal("sample.tenant_seen").send(sender=None)
         assert (events[0].tenant_id, events[0].actor_id) == ("a", "user")
 
-    def test_celery_tasks_leave_none_behind(self) -> None:
-        """What a task sets is gone for the next one in the same process."""
+    @pytest.mark.parametrize("is_connected", [True, False])
+    def test_celery_tasks_leave_none_behind(self, is_connected: bool, monkeypatch: Any) -> None:
+        """What a task sets is gone for the next one in the same process, whether or not tasks take
+        a context along."""
+        if not is_connected:
+            for signal in (task_prerun, task_postrun):
+                others = [each for each in signal.receivers if each[0][0] != "core.task_context"]
+                monkeypatch.setattr(signal, "receivers", others)
         app = Celery(set_as_current=False)
         app.conf.update(task_always_eager=True, task_eager_propagates=False)
         seen = []
@@ -224,8 +232,11 @@ class TestWhoSeesIt:
 
     @pytest.mark.django_db
     @pytest.mark.urls(__name__)
-    def test_requests_leave_none_behind(self) -> None:
-        """What a request sets is gone for the next one of the same thread."""
+    @pytest.mark.parametrize("has_middleware", [True, False])
+    def test_requests_leave_none_behind(self, has_middleware: bool, settings: Any) -> None:
+        """What a request sets is gone for the next one of the same thread, with any middleware."""
+        if not has_middleware:
+            settings.MIDDLEWARE = []
         answers = [Client().get("/tenant/").content for _ in range(2)]
         assert answers == [b"None", b"None"]
         assert get_current_tenant() is None

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
-from django.db import connection, connections, transaction
+from django.db import OperationalError, connection, connections, transaction
 from django.utils.connection import ConnectionDoesNotExist
 
 from core.events import EventSignal
@@ -244,8 +244,10 @@ class TestAsync:
         run(work)
         assert names() == ["a", "c", "outer"]
 
-    def test_a_block_waits_for_those_within(self) -> None:
-        """A task that was started within and has its block open ends it before the commit."""
+    @pytest.mark.parametrize("fail", [False, True])
+    def test_a_block_waits_for_those_within(self, fail: bool) -> None:
+        """A task that was started within and has its block open ends it before the commit, so a
+        failure of it undoes its own work only."""
 
         async def work() -> None:
             begun = asyncio.Event()
@@ -255,14 +257,68 @@ class TestAsync:
                     begun.set()
                     await asyncio.sleep(0)
                     await add("inner")
+                    if fail:
+                        raise Failure
 
             async with TransactionManager():
+                await add("outer")
                 task = asyncio.create_task(inner())
                 await begun.wait()
-            await task
+            await asyncio.gather(task, return_exceptions=True)
 
         run(work)
-        assert names() == ["inner"]
+        assert names() == (["outer"] if fail else ["inner", "outer"])
+
+    def test_a_block_that_waits_for_those_within_can_be_cancelled(self) -> None:
+        """It ends as it would have, when they have ended, and then it is cancelled."""
+
+        async def work() -> None:
+            begun, go_on = asyncio.Event(), asyncio.Event()
+
+            async def inner() -> None:
+                async with TransactionManager():
+                    begun.set()
+                    await go_on.wait()
+                    await add("inner")
+
+            async def outer() -> None:
+                async with TransactionManager():
+                    tasks.append(asyncio.create_task(inner()))
+                    await begun.wait()
+
+            tasks: list[asyncio.Task[None]] = []
+            waiting = asyncio.create_task(outer())
+            await begun.wait()
+            for _ in range(20):
+                await asyncio.sleep(0)
+            waiting.cancel()
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert not waiting.done()
+            go_on.set()
+            await asyncio.wait([waiting, *tasks])
+            assert waiting.cancelled()
+            await add_in_block("after", fail=False)
+
+        before = depth()
+        run(work)
+        assert (names(), depth()) == (["after", "inner"], before)
+
+    def test_a_block_that_cannot_begin_gives_up_its_turn(self, monkeypatch: Any) -> None:
+        """The error goes on, and the next block begins."""
+
+        def refuse() -> None:
+            monkeypatch.undo()
+            raise OperationalError("the database is down")
+
+        async def work() -> None:
+            with pytest.raises(OperationalError):
+                await add_in_block("first", fail=False)
+            await add_in_block("second", fail=False)
+
+        monkeypatch.setattr(connections["default"], "savepoint", refuse)
+        run(work)
+        assert names() == ["second"]
 
     def test_a_block_that_comes_too_late_stands_alone(self) -> None:
         """A task that was started within begins its own transaction when that one is over."""

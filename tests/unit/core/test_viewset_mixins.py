@@ -165,6 +165,11 @@ def test_numbers_that_are_none(name: str, value: str) -> None:
     assert list(response.data["details"]) == [name]
 
 
+def test_only_the_number_that_is_none_is_named() -> None:
+    """Of several parameters the answer names the wrong one."""
+    assert list(listed("page=2&page_size=x").data["details"]) == ["page_size"]
+
+
 def test_a_page_has_a_largest_size() -> None:
     """A hundred rows are the most."""
     assert listed("page_size=100").data["page_size"] == 100
