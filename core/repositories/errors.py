@@ -7,11 +7,8 @@ from contextlib import contextmanager
 
 from django.db import IntegrityError, models
 
+from core.duplicates import is_duplicate
 from core.exceptions import AlreadyExistsError, DatabaseError
-
-# PostgreSQL's SQLSTATE of unique_violation; SQLite's extended codes of UNIQUE, PRIMARYKEY, ROWID.
-_DUPLICATE_STATE = "23505"
-_DUPLICATE_CODES = {2067, 1555, 2579}
 
 
 class _IntegrityText:
@@ -39,14 +36,6 @@ def translated(label: str) -> Iterator[None]:
     except (DuplicateRowError, RefusedRowError, models.ProtectedError, models.RestrictedError):
         raise
     except IntegrityError as error:
-        if _is_duplicate(error):
+        if is_duplicate(error):
             raise DuplicateRowError(f"{label}: there is a row with these values already") from error
         raise RefusedRowError(f"{label}: the database refused the row") from error
-
-
-def _is_duplicate(error: IntegrityError) -> bool:
-    cause = error.__cause__
-    return (
-        getattr(cause, "sqlstate", None) == _DUPLICATE_STATE
-        or getattr(cause, "sqlite_errorcode", None) in _DUPLICATE_CODES
-    )

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from django.db import IntegrityError
 from django.db.models import OuterRef, Subquery
 
+from core.duplicates import is_duplicate
 from core.exceptions import ConflictError
 from core.rows.keys import Rows, every_row
 from core.soft_delete.cascade import Reference, cascades, references_to, referring, takes_along
@@ -35,6 +36,9 @@ def restore_conflicts(what: object) -> Iterator[None]:
     try:
         yield
     except IntegrityError as error:
+        if not is_duplicate(error):
+            # A receiver's mistake, say.
+            raise
         raise ConflictError(
             f"{what} cannot be restored: another row has taken one of its unique values",
             code="RESTORE_CONFLICT",

@@ -13,7 +13,7 @@ from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
 from django.db import IntegrityError, NotSupportedError, connection, transaction
 from django.db.models import Count, Exists, Prefetch, Q
-from django.db.models.signals import post_delete, pre_delete
+from django.db.models.signals import post_delete, post_save, pre_delete
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -247,6 +247,23 @@ def test_restoring_into_a_taken_value() -> None:
         assert Seat.objects.count() == 1
     assert (gone.is_deleted, gone.deleted_at) == (True, deleted_at)
     assert events == []
+
+
+def test_what_fails_while_restoring_is_not_taken_for_a_conflict() -> None:
+    """The error of a receiver that stores what cannot be stored comes through as it is."""
+    seat = Seat.objects.create(number=1)
+    seat.delete()
+
+    def fail(**_: object) -> None:
+        Shelf.objects.create(label=None)
+
+    post_save.connect(fail, sender=Seat)
+    try:
+        with pytest.raises(IntegrityError), transaction.atomic():
+            seat.restore()
+    finally:
+        post_save.disconnect(fail, sender=Seat)
+    assert seat.is_deleted
 
 
 def test_showing_hiding_and_narrowing_chain(shelf: Shelf) -> None:
