@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -9,6 +10,9 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 from uuid import UUID
+
+# NUL, and halves of a character, which no database stores.
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,6 @@ def _as_id(name: str, value: Any) -> str | None:
     if not is_instance and (isinstance(value, bool) or not isinstance(value, str | int | UUID)):
         raise TypeError(f"{name} must be a text, a number, a UUID or an instance, got {value!r}")
     text = str(value.pk if is_instance else value)
-    if not text or len(text) > 128 or "\x00" in text:
+    if not text or len(text) > 128 or _UNSTORABLE.search(text):
         raise ValueError(f"{name} must be 1 to 128 characters without NUL, got {text[:40]!r}")
     return text

@@ -1,7 +1,4 @@
-"""PostgreSQL refuses to change the history of the fee, whoever asks. TRUNCATE passes, for tests.
-
-Row by row, since `loaddata` asks for an UPDATE before it inserts a row that is not there yet.
-"""
+"""PostgreSQL refuses to change the history of the fee, whoever asks. TRUNCATE passes, for tests."""
 
 from django.db import migrations
 
@@ -13,7 +10,7 @@ BEGIN
 END
 $$;
 CREATE TRIGGER platform_fee_change_append_only BEFORE UPDATE OR DELETE ON platform_fee_change
-    FOR EACH ROW EXECUTE FUNCTION platform_fee_change_append_only();
+    FOR EACH STATEMENT EXECUTE FUNCTION platform_fee_change_append_only();
 """
 
 DROP = """

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.management import call_command
 from django.db import DatabaseError, connection, transaction
 from django.db.models import F
 from django.test import Client
@@ -129,6 +131,21 @@ def test_postgresql_refuses_whoever_asks(verb: str) -> None:
     with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
         connection.cursor().execute(verb.format(AuditLog._meta.db_table))
     assert AuditLog.objects.get().actor == "7"
+
+
+def test_the_log_moves_to_another_database(tmp_path: Path) -> None:
+    """What `dumpdata` wrote, `loaddata` puts into an empty table."""
+    row(actor="7")
+    before, dump = AuditLog.objects.values().get(), str(tmp_path / "audit.json")
+    call_command("dumpdata", "signalbox_audit.AuditLog", output=dump)
+    with connection.cursor() as cursor:
+        empty = "TRUNCATE" if connection.vendor == "postgresql" else "DELETE FROM"
+        cursor.execute(f"{empty} {AuditLog._meta.db_table}")
+    call_command("loaddata", dump, verbosity=0)
+    stored = AuditLog.objects.values().get()
+    # JSON keeps milliseconds of a time.
+    assert stored.pop("occurred_at") - before.pop("occurred_at") < timedelta(milliseconds=1)
+    assert stored == before
 
 
 def test_retention_deletes_what_is_old_and_closes_behind_it() -> None:

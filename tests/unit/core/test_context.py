@@ -203,7 +203,7 @@ def test_a_context_cannot_be_changed() -> None:
         current_context().actor_id = "1"  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("value", [True, 1.5, [], "", "x" * 129, "a\x00"])
+@pytest.mark.parametrize("value", [True, 1.5, [], "", "x" * 129, "a\x00", "\ud800"])
 def test_what_is_no_id(value: Any) -> None:
     """Is refused where it is given, not where it is stored."""
     with pytest.raises((TypeError, ValueError)), event_context(actor=value):
