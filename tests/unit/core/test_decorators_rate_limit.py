@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -389,6 +390,26 @@ def test_redis_is_asked_off_the_event_loop(shared_key: str) -> None:
             await call()
 
     asyncio.run(twice())
+
+
+def test_what_may_block_is_asked_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Redis that is slow does not hold up the event loop."""
+    asked: list[int] = []
+
+    class Slow:
+        blocks = True
+
+        def hit(self, *args: Any) -> None:
+            asked.append(threading.get_ident())
+
+    monkeypatch.setattr(counting, "shared", Slow)
+
+    @rate_limit(limit=1, period=60)
+    async def call() -> int:
+        return threading.get_ident()
+
+    assert asyncio.run(call()) not in asked
+    assert len(asked) == 1
 
 
 def test_the_backend_can_be_chosen(shared_key: str) -> None:

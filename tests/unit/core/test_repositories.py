@@ -317,6 +317,12 @@ class TestReading:
         with pytest.raises(ValidationError, match="limit must be"):
             books.list(limit=limit)
 
+    def test_a_list_has_an_order_of_known_fields(self, books: Any) -> None:
+        """An unknown one is refused, with a limit and without."""
+        for options in ({"order_by": "colour"}, {"order_by": "colour", "limit": 1}):
+            with pytest.raises(ValidationError, match="cannot be ordered by 'colour'"):
+                books.list(**options)
+
     def test_pages_are_of_both_kinds(self, shelves: Any) -> None:
         """By number with a total, and behind a cursor; both take filters."""
         for number in range(5):
