@@ -10,6 +10,10 @@ from django.core.exceptions import ImproperlyConfigured
 
 from core.jsonable import jsonable
 
+_ARGS: Any = BaseException.__dict__["args"]
+# What `to_dict()` returns has these.
+_BODY = {"error", "error_code", "details"}
+
 
 class AppException(Exception):
     """Something went wrong."""
@@ -28,10 +32,15 @@ class AppException(Exception):
     ) -> None:
         """Keep what callers are told: `message` for people, `code` and `details` for programs.
 
-        `error_code` is another name of `code`. `headers` go out with the HTTP response. Raises
-        TypeError when the two codes differ, or a value is not of its type, and ValueError for a
-        header that breaks its line.
+        `error_code` is another name of `code`. `headers` go out with the HTTP response. What
+        `to_dict()` returned may stand for message, code and details. Raises TypeError when the two
+        codes differ, or a value is not of its type, and ValueError for a header that breaks its
+        line.
         """
+        if isinstance(message, Mapping) and message.keys() >= _BODY:
+            code = message["error_code"] if code is None and error_code is None else code
+            details = message["details"] if details is None else details
+            message = message["error"]
         self.message = str(message or "") or self._default_message()
         self.error_code = _one_code(code, error_code) or self.default_code
         self.details = _mapping("details", details)
@@ -43,6 +52,20 @@ class AppException(Exception):
         # A class without a docstring says what its parent says.
         texts = [kind.__doc__ for kind in cls.__mro__ if issubclass(kind, AppException)]
         return next((text for text in texts if text), cls.__name__).strip().splitlines()[0]
+
+    @property
+    def args(self) -> tuple[Any, ...]:
+        """The message; with a code or details of its own, all that `to_dict()` returns.
+
+        Celery stores these of an error in a JSON result, and gives them to its class again.
+        """
+        plain: tuple[Any, ...] = _ARGS.__get__(self)
+        has_more = self.details or self.error_code != self.default_code
+        return (self.to_dict(),) if has_more and plain == (self.message,) else plain
+
+    @args.setter
+    def args(self, value: Any) -> None:
+        _ARGS.__set__(self, value)
 
     @property
     def code(self) -> str:
@@ -60,7 +83,7 @@ class AppException(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Neither pickle nor copy may call __init__: a subclass gives it a signature of its own.
-        return (_rebuilt, (type(self), self.args), self.__dict__.copy())
+        return (_rebuilt, (type(self), _ARGS.__get__(self)), self.__dict__.copy())
 
 
 def _rebuilt(cls: type[AppException], args: tuple[Any, ...]) -> AppException:

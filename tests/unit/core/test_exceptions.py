@@ -178,12 +178,47 @@ def test_errors_travel_between_processes(error: AppException, again: Any) -> Non
     assert there.to_dict() == error.to_dict()
 
 
-def test_errors_in_a_result_as_json() -> None:
-    """Celery stores an error as JSON by class and text, and brings these back."""
+@pytest.mark.parametrize(
+    "error",
+    [
+        *(kind("text") for kind in KINDS),
+        *(kind("text", code="CODE", details={"price": Decimal("1.10")}) for kind in KINDS),
+        NotFoundError(details={"error": "x", "error_code": "y", "details": {}}),
+        RateLimitError(retry_after=30),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_errors_in_a_result_as_json(error: AppException) -> None:
+    """Celery keeps class, text, code and details of an error in a result that is JSON."""
     results = Backend(Celery(set_as_current=False))
-    stored = results.prepare_exception(NotFoundError("No event 5", code="NO_EVENT"), "json")
+    stored = results.prepare_exception(error, "json")
     there = results.exception_to_python(json.loads(json.dumps(stored)))
-    assert (type(there), str(there)) == (NotFoundError, "No event 5")
+    assert type(there) is type(error)
+    assert str(there) == str(error)
+    assert there.to_dict() == json.loads(json.dumps(error.to_dict()))
+    assert there.headers == error.headers
+
+
+def test_an_error_from_a_body() -> None:
+    """A response body makes its error again; what is given beside it counts more."""
+    body = ConflictError("taken", code="SEAT_TAKEN", details={"seat": "A1"}).to_dict()
+    assert ConflictError(body).to_dict() == body
+    other = ConflictError(body, code="OTHER", details={})
+    assert (other.message, other.code, other.details) == ("taken", "OTHER", {})
+    assert ConflictError({"error": "x"}).message == "{'error': 'x'}"
+    with pytest.raises(TypeError, match="code"):
+        ConflictError(body | {"error_code": 5})
+    with pytest.raises(TypeError, match="details"):
+        ConflictError(body | {"details": "A1"})
+
+
+def test_what_is_shown_of_an_error_is_its_text() -> None:
+    """Details are for programs: neither text nor `repr`, which logs show, has them."""
+    error = NotFoundError("No event", code="NO_EVENT", details={"phone": "+49301"})
+    assert (str(error), repr(error)) == ("No event", "NotFoundError('No event')")
+    assert NotFoundError("No event").args == ("No event",)
+    error.args = ("Problem installing a fixture: No event",)
+    assert str(error) == "Problem installing a fixture: No event"
 
 
 def test_a_copy_has_details_of_its_own() -> None:
