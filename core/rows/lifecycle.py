@@ -54,6 +54,7 @@ class LifecycleModel(LoadPart, WritePart):
     _loaded: Loaded | None = None
     # What was saved in a transaction that is not over.
     _uncommitted: Loaded | None = None
+    # The save that is under way.
     _saving: _Save | None = None
 
     objects = LifecycleManager()
@@ -196,11 +197,13 @@ class LifecycleModel(LoadPart, WritePart):
 
     def _write(self, write: Write) -> Any:
         save = self._saving
+        if save is None:
+            return super()._write(write)
         # Asked only now, since a receiver of `pre_save` may have set one.
-        joins = save is not None and save.joins and not _has_expressions(self)
+        joins = save.joins and not _has_expressions(self)
         # First of all, since here Django refuses values that the field cannot hold.
         statement = write.statement() if joins else None
-        if save is None or statement is None:
+        if statement is None:
             found = super()._write(write)
         elif write.creates:
             self._insert_with_event(save, write.using, statement)
@@ -212,7 +215,7 @@ class LifecycleModel(LoadPart, WritePart):
             else:
                 found = execute(statement, write.using)
             save.is_told = found
-        if save is not None and save.is_alone and not (found or write.creates):
+        if save.is_alone and not (found or write.creates):
             raise _RowGone
         return found
 
@@ -286,6 +289,7 @@ def _after_save(
 def _is_unheard(model: type[models.Model]) -> bool:
     """Tell whether nobody else hears of a save, whose work would belong to its transaction."""
     heard_by, asynchronously = post_save._live_receivers(model)
+    # One of them is `_after_save`.
     return len(heard_by) + len(asynchronously) == 1 and not pre_save.has_listeners(model)
 
 
