@@ -118,13 +118,12 @@ def record(signal: EventSignal, sender: Any, payloads: Sequence[Mapping[str, Any
 
 
 def can_record_with(alias: str, signals: Iterable[EventSignal], sender: Any) -> bool:
-    """Tell whether an event of these signals can be recorded in one statement with a row there.
+    """Tell whether an event of these signals can be recorded together with a row there.
 
     It cannot where receivers of this process are to hear of it, or if it is not recorded at all.
     """
     return (
         alias == conf.database
-        and store_for(alias).joins_rows
         and not conf.inline
         and not _muted.get()
         and _capture.get() is None
@@ -138,10 +137,11 @@ def record_with(
     sender: Any,
     payload: Mapping[str, Any],
 ) -> bool:
-    """Run a statement that writes one row and record an event if there was one: all in one.
+    """Run a statement that writes one row and record an event if there was one.
 
-    Returns whether there was a row. The statement is SQL with its parameters, for the engine's
-    database; `can_record_with` says when. Raises EventPayloadError before anything is written.
+    On PostgreSQL all is one statement, on SQLite several in one transaction. Returns whether there
+    was a row. The statement is SQL with its parameters, for the engine's database;
+    `can_record_with` says when. Raises EventPayloadError before anything is written.
     """
     event = _new(signal, sender_label(sender), current_context(), payload)
     queues = _assign(signal, [event])

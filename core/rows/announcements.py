@@ -37,14 +37,14 @@ def emits_events(model: Model) -> bool:
 
 
 def can_announce_with_row(model: Model, using: str) -> bool:
-    """Tell whether a row and the news of it can be written in one statement."""
+    """Tell whether a row and the news of it can be written in one step."""
     return can_record_with(using, _OF_ONE_ROW, model._meta.concrete_model)
 
 
 def announce_created(
     instance: models.Model, changes: Changes, using: str, statement: Statement | None = None
 ) -> bool:
-    """Announce that this row is new; with a statement that writes it, run both in one.
+    """Announce that this row is new; with a statement that writes it, do both in one step.
 
     Returns whether the row was written.
     """

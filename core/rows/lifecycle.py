@@ -93,7 +93,7 @@ class LifecycleModel(LoadPart, WritePart):
         using: str | None = None,
         update_fields: Iterable[str] | None = None,
     ) -> None:
-        """Write the row and its event in one transaction, or in one statement where that can be."""
+        """Write the row and its event in one transaction, or in one step where that can be."""
         using = using or router.db_for_write(type(self), instance=self)
         options: Any = {
             "raw": raw,
@@ -255,7 +255,7 @@ class _Save:
     # What the database holds, and the attributes of which that is not known yet.
     before: Values
     unknown: Collection[str]
-    # Its event may be written in one statement with the row, ...
+    # Its event may be written in one step with the row, ...
     joins: bool
     # ... which then is all of the save, so that no transaction is begun for it.
     is_alone: bool
@@ -264,7 +264,7 @@ class _Save:
 
 
 class _RowGone(Exception):
-    """A save that is one statement has found no row to update."""
+    """A save that is one step has found no row to update."""
 
 
 def _after_save(

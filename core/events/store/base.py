@@ -46,18 +46,6 @@ class Store(Database):
         Returns the lowest id of the deliveries, where floors are kept and it is wanted.
         """
 
-    # Whether an event can be inserted together with the row that it is about.
-    joins_rows = False
-
-    def insert_with(
-        self, event: NewEvent, statement: tuple[str, Sequence[Any]]
-    ) -> tuple[bool, int | None]:
-        """Run a statement that writes one row and, if there was one, insert the event: in one.
-
-        Returns whether there was a row, and what `insert` does. Only where `joins_rows` is true.
-        """
-        raise NotImplementedError(f"{type(self).__name__} takes two statements for that")
-
     @abstractmethod
     def claim(self, wants: Sequence[Want], token: int, scope: Scope) -> list[Claimed]:
         """Lease due deliveries of unordered routes in one statement that commits by itself."""
@@ -78,6 +66,18 @@ class Store(Database):
         """
 
     # -- what is the same -----------------------------------------------------------------
+
+    def insert_with(
+        self, event: NewEvent, statement: tuple[str, Sequence[Any]]
+    ) -> tuple[bool, int | None]:
+        """Run a statement that writes one row and, if there was one, insert the event.
+
+        They share the caller's transaction, or one of their own. Returns whether there was a row,
+        and what `insert` does.
+        """
+        with transaction.atomic(using=self.alias, savepoint=False):
+            was_there = self.execute(*statement) > 0
+            return was_there, self.insert([event]) if was_there else None
 
     def claim_exclusive(
         self, want: Want, token: int, scope: Scope, *, suspect: bool = False, unlimited: bool

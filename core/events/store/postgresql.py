@@ -122,8 +122,6 @@ class PostgresStore(Store):
     def records(self, columns: str) -> str:
         return f"(SELECT * FROM json_to_recordset(%s::json) AS r({columns}))"
 
-    joins_rows = True
-
     def insert(self, events: Sequence[NewEvent]) -> int | None:
         sql, params = insert_one(events[0]) if len(events) == 1 else insert_many(events)
         cursor = self._native(PreparedCursor if conf.prepared_statements else BinaryCursor)
